@@ -1,0 +1,115 @@
+"""What concerns several queues of one Redis at once: claim, beat, sweep; and their answers."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from django_jobs.job import Claimed
+from django_jobs.scripts import Call, get_script
+
+
+class Rooted(Protocol):
+    """What a queue must say of itself here."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def keys(self) -> tuple[str, str]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAnswer:
+    """What a claim gave; `look` is in seconds until something falls due, None if unknown."""
+
+    jobs: list[Claimed]
+    look: float | None
+    left: bool
+    states: dict[str, str]  # queue -> ok | seen | closed | unregistered | what is wrong
+
+
+def new_worker() -> str:
+    """Return a worker id that was never used before."""
+    return secrets.token_hex(10)
+
+
+def claim_call(
+    queues: Sequence[Rooted],
+    worker: str,
+    number: int,
+    lease: float,
+    *,
+    slots: int,
+    ahead: int = 0,
+) -> Call:
+    """Take up to `slots` jobs, and `ahead` more that are not on their last attempt.
+
+    The queues are in order of preference. A number that a worker used before, and a
+    worker that is not registered under a queue, get nothing from it.
+    """
+    args = (worker, number, round(lease * 1000), slots, ahead)
+    return Call(get_script("claim"), _all_keys(queues), args)
+
+
+def read_claim(reply: list[Any], queues: Sequence[Rooted]) -> ClaimAnswer:
+    """Read a claim's answer."""
+    now, look, left, states, *rows = reply
+    names = [queue.name for queue in queues]
+    return ClaimAnswer(
+        [Claimed(names[row[0] - 1], row, now) for row in rows],
+        look / 1000 if look >= 0 else None,
+        bool(left),
+        {name: state.decode() for name, state in zip(names, states, strict=True)},
+    )
+
+
+def beat_call(queues: Sequence[Rooted], lease: float, workers: Sequence[str]) -> Call:
+    """Register workers, and renew their leases; the answer names those that are closed."""
+    return Call(get_script("beat"), _all_keys(queues), (round(lease * 1000), *workers))
+
+
+def sweep_call(
+    queues: Sequence[Rooted],
+    grace: float,
+    cursors: Sequence[bytes],
+    failed_ttls: Sequence[float | None],
+) -> Call:
+    """Look for dead workers, and for a bounded number of the jobs they hold."""
+    args: list[str | bytes | int] = [round(grace * 1000)]
+    for cursor, ttl in zip(cursors, failed_ttls, strict=True):
+        args += [cursor, "" if ttl is None else round(ttl * 1000)]
+    return Call(get_script("sweep"), _all_keys(queues), args)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldAnswer:
+    """What a worker holds: its state, which of the known jobs stand, and what it did not know."""
+
+    state: str
+    stands: list[bool]
+    unknown: list[tuple[str, int]]
+
+
+def read_held(reply: list[Any]) -> HeldAnswer:
+    """Read the answer to `Queue.held`."""
+    state, known, *rest = reply
+    return HeldAnswer(state.decode(), [answer == 1 for answer in rest[:known]], pairs(rest[known:]))
+
+
+def pairs(flat: Sequence[bytes]) -> list[tuple[str, int]]:
+    """Return ids and tokens from the flat list that a script answers with."""
+    return [
+        (id.decode(), int(token)) for id, token in zip(flat[::2], flat[1::2], strict=True)
+    ]
+
+
+def triples(flat: Sequence[bytes]) -> list[tuple[str, int, str]]:
+    """Return ids, tokens and workers from the flat list that sweep answers with."""
+    return [
+        (id.decode(), int(token), worker.decode())
+        for id, token, worker in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+    ]
+
+
+def _all_keys(queues: Sequence[Rooted]) -> list[str]:
+    return [key for queue in queues for key in queue.keys]

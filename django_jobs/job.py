@@ -1,0 +1,284 @@
+"""A job: what a handler gets, what an operator sees, and its payload on the wire."""
+
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from django.core.serializers.json import DjangoJSONEncoder
+
+from django_jobs.exceptions import PayloadError, PayloadTooLarge
+
+T = TypeVar("T")
+ProgressFunction = Callable[["Job", float, str], None]
+
+MAX_ATTEMPTS = 5
+
+_encode = DjangoJSONEncoder(
+    allow_nan=False, ensure_ascii=False, separators=(",", ":")
+).encode
+_decode = json.JSONDecoder().decode
+
+
+@dataclass(slots=True)
+class Job:
+    """One job as its handler gets it; `attempt` is 1-based and counts this run."""
+
+    id: str
+    queue: str
+    handler: str
+    payload: Any
+    attempt: int = 1
+    max_attempts: int = MAX_ATTEMPTS
+    enqueued_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    priority: int = 0
+    token: int = 1
+    progress_function: ProgressFunction | None = field(
+        default=None, repr=False, compare=False
+    )
+
+    @property
+    def attempts(self) -> int:
+        """Return how many runs came before this one."""
+        return self.attempt - 1
+
+    def unmarshal(self, into: Callable[..., T]) -> T:
+        """Call `into` (a dataclass, say) with the payload's keys as arguments.
+
+        Raises PayloadError if the payload is not an object or its keys do not fit.
+        """
+        if not isinstance(self.payload, dict):
+            raise PayloadError(
+                f"Job {self.id} ({self.handler}): the payload is a"
+                f" {type(self.payload).__name__}, unmarshal needs an object."
+            )
+        try:
+            return into(**self.payload)
+        except TypeError as error:
+            raise PayloadError(
+                f"Job {self.id} ({self.handler}): its payload does not fit: {error}"
+            ) from error
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Record how far the run is, 0.0 to 1.0, for whoever looks at the job."""
+        if self.progress_function is not None:
+            self.progress_function(self, fraction, text)
+
+
+class Claimed:
+    """A job that a worker holds: the proof of its claim, and what it needs to run."""
+
+    __slots__ = (
+        "attempt",
+        "enqueued_ms",
+        "handler",
+        "id",
+        "max_attempts",
+        "priority",
+        "queue",
+        "raw",
+        "slot",
+        "timeout",
+        "token",
+        "unknown_ms",
+    )
+
+    def __init__(self, queue: str, row: list[bytes | None], now: int) -> None:
+        """Read one row of a claim's answer; `now` is the server's clock in ms."""
+        _, id, handler, raw, enqueued, token, attempt, most, timeout, priority, unknown = row
+        self.queue = queue
+        self.id = str(id, "ascii")  # type: ignore[arg-type]
+        self.handler = str(handler or b"", "utf-8", "replace")
+        self.raw = raw or b""
+        self.enqueued_ms = _number(enqueued, now)
+        self.token = int(token)  # type: ignore[arg-type]
+        self.attempt = int(attempt)  # type: ignore[arg-type]
+        self.max_attempts = _number(most, MAX_ATTEMPTS)
+        self.timeout = _number(timeout, 0) / 1000 if timeout else None
+        self.priority = _number(priority, 0) if priority else 0
+        self.unknown_ms = now - _number(unknown, now) if unknown else 0
+        self.slot = -1
+
+    def job(self, progress: ProgressFunction | None = None) -> Job:
+        """Return the job for its handler. Raises PayloadError if its payload is not JSON."""
+        return Job(
+            self.id,
+            self.queue,
+            self.handler,
+            decode_payload(self.raw),
+            self.attempt,
+            self.max_attempts,
+            datetime.fromtimestamp(self.enqueued_ms / 1000, UTC),
+            self.priority,
+            self.token,
+            progress,
+        )
+
+
+def _number(value: bytes | None, default: int) -> int:
+    try:
+        return default if value is None else int(value)
+    except ValueError:
+        return default
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A failed attempt, as Redis keeps it."""
+
+    token: int
+    exception: str
+    message: str
+    at: datetime | None
+    worker: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """One job as it stands in Redis, in any state."""
+
+    id: str
+    queue: str
+    state: str
+    handler: str
+    payload: bytes
+    attempts: int
+    max_attempts: int
+    token: int
+    crashes: int
+    priority: int
+    enqueued_at: datetime | None
+    started_at: datetime | None
+    failed_at: datetime | None
+    due_at: datetime | None
+    timeout: float | None
+    exception: str
+    worker: str
+    progress: str
+    errors: tuple[Attempt, ...]
+
+    @classmethod
+    def from_hash(
+        cls, id: str, queue: str, raw: dict[bytes, bytes], *, worker: str, due: float | None
+    ) -> "JobRecord":
+        """Build it from the job's hash; a field that holds nonsense counts as absent."""
+        fields = {_text(name): value for name, value in raw.items()}
+
+        def number(name: str, default: int = 0) -> int:
+            value = fields.get(name, b"")
+            return int(value) if value.lstrip(b"-").isdigit() else default
+
+        def moment(name: str) -> datetime | None:
+            return _moment(number(name))
+
+        return cls(
+            id=id,
+            queue=queue,
+            state=_text(fields.get("state", b"active")),
+            handler=_text(fields.get("handler", b"")),
+            payload=fields.get("payload", b""),
+            attempts=number("attempts"),
+            max_attempts=number("max_attempts", MAX_ATTEMPTS),
+            token=number("token"),
+            crashes=number("crashes"),
+            priority=number("priority"),
+            enqueued_at=moment("enqueued_at"),
+            started_at=moment("started_at"),
+            failed_at=moment("failed_at"),
+            due_at=_moment(due),
+            timeout=number("timeout") / 1000 or None,
+            exception=_text(fields.get("exception", b"")),
+            worker=worker,
+            progress=_text(fields.get("progress", b"")),
+            errors=_errors(fields),
+        )
+
+
+def _errors(fields: dict[str, bytes]) -> tuple[Attempt, ...]:
+    tokens = (name[6:] for name in fields if name.startswith("error:"))
+    found = []
+    for token in sorted(int(token) for token in tokens if token.isdigit()):
+        try:
+            error = _decode(_text(fields[f"error:{token}"]))
+        except ValueError:
+            continue
+        found.append(
+            Attempt(
+                token=token,
+                exception=str(error.get("exception", "")),
+                message=str(error.get("message", "")),
+                at=_moment(error.get("time")),
+                worker=str(error.get("worker", "")),
+                traceback=_text(fields.get(f"traceback:{token}", b"")),
+            )
+        )
+    return tuple(found)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _moment(milliseconds: float | None) -> datetime | None:
+    if not milliseconds:
+        return None
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def new_id() -> str:
+    """Return a new job id: a UUID of version 7 as 32 hex digits (RFC 9562)."""
+    milliseconds = time.time_ns() // 1_000_000
+    variant = random.getrandbits(12) << 64 | 2 << 62 | random.getrandbits(62)
+    return f"{milliseconds << 80 | 7 << 76 | variant:032x}"
+
+
+def encode_payload(payload: Any, *, handler: str, queue: str, limit: int) -> str:
+    """Return the payload as JSON.
+
+    Raises PayloadError for what is not JSON (NaN and keys that are not strings too),
+    PayloadTooLarge above `limit` bytes.
+    """
+    try:
+        text = _encode(payload)
+        _check_keys(payload)
+        size = len(text) if text.isascii() else len(text.encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PayloadError(
+            f"The payload for handler {handler!r} (queue {queue!r}) is not JSON: {error}."
+            " Send plain values, ids rather than objects."
+        ) from error
+    if size > limit:
+        raise PayloadTooLarge(
+            f"The payload for handler {handler!r} (queue {queue!r}) has {size:,} bytes,"
+            f" MAX_PAYLOAD allows {limit:,}. Store the data and send its id."
+        )
+    return text
+
+
+def decode_payload(raw: bytes) -> Any:
+    """Return a payload's value. Raises PayloadError if the bytes are not JSON."""
+    try:
+        return _decode(raw.decode())
+    except (ValueError, RecursionError) as error:
+        raise PayloadError(f"The payload is not JSON: {error}.") from error
+
+
+def _check_keys(value: Any) -> None:
+    """Raise TypeError for a key that JSON would silently turn into a string."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"key {key!r} is not a string")
+            if isinstance(item, dict | list | tuple):
+                _check_keys(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            if isinstance(item, dict | list | tuple):
+                _check_keys(item)

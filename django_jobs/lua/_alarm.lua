@@ -1,0 +1,24 @@
+-- Prelude 6: what a claim leaves behind.
+
+-- How long one worker may sleep before it looks for what falls due; -1 for the others.
+local function alarm(root, worker, now)
+  local first = redis.call('ZRANGE', root .. ':scheduled', 0, 0, 'WITHSCORES')[2]
+  if not first then return -1 end
+  local held = redis.call('HMGET', root .. ':meta', 'alarm_worker', 'alarm_at')
+  local due, at = tonumber(first), tonumber(held[2])
+  if held[1] ~= worker and at and at > now and at <= due then return -1 end
+  redis.call('HSET', root .. ':meta', 'alarm_worker', worker, 'alarm_at', first)
+  return math.max(due - now, 0)
+end
+
+local function sooner(one, other)
+  if one < 0 then return other end
+  return other < 0 and one or math.min(one, other)
+end
+
+-- Leaves a hint where claimable jobs are left, so that a woken worker wakes the next.
+local function leave(root, left)
+  if redis.call('LLEN', root .. ':active') + redis.call('ZCARD', root .. ':priority') == 0 then return left end
+  hint(root)
+  return 1
+end

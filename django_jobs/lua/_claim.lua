@@ -1,0 +1,52 @@
+-- Prelude 4: the parts of a claim.
+local FIELDS = {'state', 'handler', 'payload', 'enqueued_at', 'token', 'attempts', 'max_attempts',
+  'timeout', 'priority', 'unknown_since', 'listed'}
+
+local INDEXES = {{'LLEN', 'active'}, {'ZCARD', 'priority'}, {'HLEN', 'processing'},
+  {'ZCARD', 'failed'}, {'ZCARD', 'scheduled'}, {'HLEN', 'claims'}, {'HLEN', 'meta'}, {'HLEN', 'counts'}}
+
+-- May this worker claim under this number? A number seen before gets nothing. Every index is
+-- looked at before anything is written: one of a wrong type stops its own queue and no other.
+local function admit(root, worker, number)
+  for _, index in ipairs(INDEXES) do
+    local size = redis.pcall(index[1], root .. ':' .. index[2])
+    if type(size) == 'table' then return index[2] .. ': ' .. size.err end
+  end
+  local lease = tonumber(redis.call('ZSCORE', root .. ':workers', worker))
+  if not lease or lease == 0 then return 'unregistered' end
+  if lease < 0 then return 'closed' end
+  local seen = redis.call('HGET', root .. ':claims', worker)
+  return seen and tonumber(seen:match('^%d+')) >= number and 'seen' or 'ok'
+end
+
+-- The job behind an id, or nil: garbage is what is no id of ours, or has no hash of a job.
+local function inspect(root, id)
+  if #id > 64 or not id:find('^[%w_.:-]+$') then return nil end
+  return job_fields(root, id, unpack(FIELDS))
+end
+
+-- The next `count` ids of one of three places: before, in, or after the list.
+local function waiting(root, place, count)
+  if place == 'list' then
+    local ids, tail = {}, redis.call('LRANGE', root .. ':active', -count, -1)
+    for i = #tail, 1, -1 do ids[#ids + 1] = tail[i] end
+    return ids
+  end
+  local low, high = '-inf', '(0'
+  if place == 'behind' then low, high = '(0', '+inf' end
+  return redis.call('ZRANGEBYSCORE', root .. ':priority', low, high, 'LIMIT', 0, count)
+end
+
+local function remove(root, place, ids)
+  if #ids == 0 then return end
+  if place == 'list' then return redis.call('LTRIM', root .. ':active', 0, -#ids - 1) end
+  redis.call('ZREM', root .. ':priority', unpack(ids))
+end
+
+-- An id that stands there but is no job to run: stale after a cancel or fail, twice, garbage.
+local function drop(root, id, job, now)
+  if not job then return bury_garbage(root, id, now) end
+  if job[1] == 'cancelled' then redis.call('DEL', job_key(root, id)) end
+  if job[1] == 'cancelled' or job[11] then redis.call('HINCRBY', root .. ':counts', 'cancelled', -1) end
+  if job[11] then redis.call('HDEL', job_key(root, id), 'listed') end
+end

@@ -1,0 +1,35 @@
+-- Prelude 3: how a job ends among the failed, and what is kept of its attempts.
+
+-- Keeps the first and the newest `keep - 1` of a kind of record; the oldest between go.
+local function trim(key, kind, keep)
+  local tokens = {}
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    local token = field:sub(1, #kind) == kind and tonumber(field:sub(#kind + 1))
+    if token then tokens[#tokens + 1] = token end
+  end
+  table.sort(tokens)
+  for i = 2, #tokens - keep + 1 do redis.call('HDEL', key, kind .. tokens[i]) end
+end
+
+-- `err` is a JSON object; its time is put in front, by the server's clock.
+local function record_error(root, id, token, err, traceback, now)
+  local key = job_key(root, id)
+  redis.call('HSET', key, 'error:' .. token, string.format('{"time":%d,', now) .. err:sub(2))
+  trim(key, 'error:', 8)
+  if traceback == '' then return end
+  redis.call('HSET', key, 'traceback:' .. token, traceback)
+  trim(key, 'traceback:', 3)
+end
+
+local function bury(root, id, exception, now)
+  redis.call('HSET', job_key(root, id), 'state', 'failed', 'failed_at', now, 'exception', exception)
+  redis.call('ZADD', root .. ':failed', now, id)
+end
+
+-- What is not a job ends among the failed under a name made from its bytes.
+local function bury_garbage(root, bytes, now)
+  local id = 'garbage-' .. redis.sha1hex(bytes)
+  if redis.call('TYPE', job_key(root, id)).ok == 'string' then return end
+  redis.call('HSET', job_key(root, id), 'payload', bytes:sub(1, 4096), 'enqueued_at', now)
+  bury(root, id, 'Garbage', now)
+end

@@ -1,0 +1,36 @@
+-- Prelude 2: where a job waits. `active` is taken from the right, `priority` from the lowest score.
+local function place_last(root, id, priority)
+  if priority == 0 then return redis.call('LPUSH', root .. ':active', id) end
+  local score = redis.call('INCR', root .. ':queue') - priority * 2 ^ 44
+  redis.call('HSET', job_key(root, id), 'score', string.format('%.0f', score))
+  redis.call('ZADD', root .. ':priority', score, id)
+end
+
+-- Back to where it was taken from. `score` as it was read, or false.
+local function place_first(root, id, score)
+  if score then return redis.call('ZADD', root .. ':priority', score, id) end
+  redis.call('RPUSH', root .. ':active', id)
+end
+
+-- Puts a job among the scheduled; wakes a worker if it would look too late.
+local function schedule(root, id, due, now)
+  redis.call('ZADD', root .. ':scheduled', due, id)
+  local alarm = tonumber(redis.call('HGET', root .. ':meta', 'alarm_at'))
+  if not alarm or alarm > due or alarm < now then hint(root) end
+end
+
+-- scheduled -> active, up to `limit` that are due; returns how many.
+local function promote_due(root, now, limit)
+  local due = redis.call('ZRANGEBYSCORE', root .. ':scheduled', '-inf', now, 'LIMIT', 0, limit)
+  for _, id in ipairs(due) do
+    local job = job_fields(root, id, 'priority', 'state')
+    if job then
+      place_last(root, id, tonumber(job[1]) or 0)
+      redis.call('HDEL', job_key(root, id), 'state')
+    else
+      place_last(root, id, 0)
+    end
+  end
+  if #due > 0 then redis.call('ZREM', root .. ':scheduled', unpack(due)) end
+  return #due
+end

@@ -1,0 +1,41 @@
+-- Prelude of sweep: who is dead, what they hold, and what may be forgotten.
+
+-- Two looks at the same expired lease, `grace` apart: after a restart of Redis every lease looks
+-- expired once. Returns whether a worker was found dead now.
+local function suspect(root, now, grace)
+  local workers, suspects, found = root .. ':workers', root .. ':suspects', false
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', workers, 0, now, 'LIMIT', 0, 100)) do
+    local lease = redis.call('ZSCORE', workers, worker)
+    local seen, at = (redis.call('HGET', suspects, worker) or ''):match('^(%S+) (%d+)$')
+    if seen ~= lease then
+      redis.call('HSET', suspects, worker, lease .. string.format(' %d', now))
+    elseif tonumber(at) + grace <= now then
+      redis.call('HDEL', suspects, worker)
+      redis.call('ZADD', workers, grace - now, worker)
+      found = true
+    end
+  end
+  return found
+end
+
+-- A closed worker's jobs are its supervisor's to settle for one grace. One that nobody knows is
+-- entered with a lease of 0 and looked at twice, as any other: it may only have lost its entry.
+local function dead(root, worker, now, grace)
+  local lease = tonumber(redis.call('ZSCORE', root .. ':workers', worker))
+  if not lease then redis.call('ZADD', root .. ':workers', 0, worker) end
+  return lease and lease < 0 and -lease + grace <= now
+end
+
+-- Workers closed a day ago, and failed jobs older than the queue's FAILED_TTL.
+local function forget(root, now, failed_ttl)
+  local old = redis.call('ZRANGEBYSCORE', root .. ':workers', 86400000 - now, '(0', 'LIMIT', 0, 100)
+  if #old > 0 then
+    redis.call('ZREM', root .. ':workers', unpack(old))
+    redis.call('HDEL', root .. ':claims', unpack(old))
+  end
+  if not failed_ttl then return end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', root .. ':failed', '-inf', now - failed_ttl, 'LIMIT', 0, 100)) do
+    redis.call('ZREM', root .. ':failed', id)
+    erase(root, id)
+  end
+end

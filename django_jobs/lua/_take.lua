@@ -1,0 +1,49 @@
+-- Prelude 5: taking jobs out of the places where they wait.
+
+-- A job beyond the free slots waits in the worker: never one on its last attempt.
+local function fits(room, job)
+  if room.slots > 0 then return true end
+  local last = (tonumber(job[6] or 0) or 0) + 1 >= (tonumber(job[7] or 5) or 5)
+  if last then room.ahead = 0 end
+  return room.ahead > 0
+end
+
+local function start(root, id, job, now)
+  job[5] = string.format('%d', (tonumber(job[5] or 0) or 0) + 1)
+  job[6] = string.format('%d', (tonumber(job[6] or 0) or 0) + 1)
+  redis.call('HSET', job_key(root, id), 'state', 'processing', 'token', job[5], 'attempts', job[6],
+    'started_at', now)
+end
+
+-- Takes from one place until there is no room; returns false when the place is empty.
+local function take_from(root, place, queue, room, now, ids, jobs)
+  local seen, gone = waiting(root, place, math.min(room.slots + room.ahead, 500)), {}
+  for _, id in ipairs(seen) do
+    local job = inspect(root, id)
+    if not job or job[1] then
+      drop(root, id, job, now)
+    elseif fits(room, job) then
+      local kind = room.slots > 0 and 'slots' or 'ahead'
+      room[kind] = room[kind] - 1
+      start(root, id, job, now)
+      ids[#ids + 1], jobs[#jobs + 1] = id, {queue, id, unpack(job, 2, 10)}
+    else
+      break
+    end
+    gone[#gone + 1] = id
+  end
+  remove(root, place, gone)
+  return #gone > 0
+end
+
+local function take(root, queue, worker, room, now, jobs)
+  local ids, owners = {}, {}
+  for _, place in ipairs({'before', 'list', 'behind'}) do
+    for _ = 1, 10 do
+      if room.slots + room.ahead < 1 or not take_from(root, place, queue, room, now, ids, jobs) then break end
+    end
+  end
+  for i, id in ipairs(ids) do owners[2 * i - 1], owners[2 * i] = id, worker end
+  if #ids > 0 then redis.call('HSET', root .. ':processing', unpack(owners)) end
+  return ids
+end

@@ -1,0 +1,25 @@
+#!lua flags=allow-oom
+-- claim: active (and what is due) -> processing, for a registered worker.
+-- KEYS: <root> <root>:queue of each queue, in order of preference
+-- ARGV: worker, claim number, lease ms, slots, ahead
+-- Returns: {now ms, ms until to look again or -1, 1 if claimable jobs are left,
+--           {per queue: ok | seen | closed | unregistered}, {queue index, id, fields}...}
+local worker, number, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local room = {slots = tonumber(ARGV[4]), ahead = tonumber(ARGV[5])}
+local now, states, jobs, look, left = now_ms(), {}, {}, -1, 0
+for i = 1, #KEYS, 2 do
+  local root = KEYS[i]
+  states[#states + 1] = admit(root, worker, number)
+  if states[#states] == 'ok' then
+    redis.call('ZADD', root .. ':workers', 'XX', now + lease, worker)
+    local ids = {}
+    if not redis.call('HGET', root .. ':meta', 'paused') then
+      promote_due(root, now, 200)
+      ids = take(root, (i + 1) / 2, worker, room, now, jobs)
+      look = sooner(look, alarm(root, worker, now))
+      left = leave(root, left)
+    end
+    redis.call('HSET', root .. ':claims', worker, number .. ' ' .. table.concat(ids, ' '))
+  end
+end
+return {now, look, left, states, unpack(jobs)}

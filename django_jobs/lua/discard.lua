@@ -1,0 +1,11 @@
+#!lua flags=allow-oom
+-- discard: failed -> gone, by an operator.
+-- KEYS: <root> <root>:queue
+-- ARGV: id
+-- Returns: 1 discarded | 0 it is not failed
+local root, id = KEYS[1], ARGV[1]
+local job = job_fields(root, id, 'state')
+if not job or job[1] ~= 'failed' then return 0 end
+redis.call('ZREM', root .. ':failed', id)
+erase(root, id)
+return 1

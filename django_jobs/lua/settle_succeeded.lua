@@ -1,0 +1,19 @@
+#!lua flags=allow-oom
+-- settle: processing -> succeeded: the hash is deleted.
+-- KEYS: <root> <root>:queue
+-- ARGV: worker, then id and token of each job
+-- Returns: per job 1 applied | 0 already done | -1 another's
+local root, worker, answers = KEYS[1], ARGV[1], {}
+local ids, done = {}, {}
+for i = 2, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
+local owners = redis.call('HMGET', root .. ':processing', unpack(ids))
+for i, id in ipairs(ids) do
+  answers[i] = standing(root, id, ARGV[2 * i + 1], worker, owners[i])
+  if answers[i] == 1 then done[#done + 1] = id end
+end
+if #done > 0 then
+  redis.call('HDEL', root .. ':processing', unpack(done))
+  for i, id in ipairs(done) do done[i] = job_key(root, id) end
+  redis.call('DEL', unpack(done))
+end
+return answers

@@ -1,0 +1,24 @@
+#!lua flags=allow-oom
+-- sweep: finds dead workers and a bounded number of the jobs they hold; recover takes them back.
+-- KEYS: <root> <root>:queue of each queue
+-- ARGV: grace ms between two looks at an expired lease, then per queue: cursor into its
+--       processing, its failed ttl in ms or ""
+-- Returns: per queue {next cursor, 1 if a worker was found dead now,
+--          id, token, worker of each job to recover}
+local now, grace, answers = now_ms(), tonumber(ARGV[1]), {}
+for i = 1, #KEYS, 2 do
+  local root = KEYS[i]
+  forget(root, now, tonumber(ARGV[i + 2]))
+  local found = suspect(root, now, grace)
+  local held = redis.call('HSCAN', root .. ':processing', ARGV[i + 1], 'COUNT', 200)
+  local answer = {held[1], found and 1 or 0}
+  for k = 1, #held[2], 2 do
+    local id, worker = held[2][k], held[2][k + 1]
+    if dead(root, worker, now, grace) then
+      local job = job_fields(root, id, 'token') or {}
+      for _, value in ipairs({id, job[1] or '0', worker}) do answer[#answer + 1] = value end
+    end
+  end
+  answers[#answers + 1] = answer
+end
+return answers

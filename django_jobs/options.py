@@ -1,0 +1,124 @@
+"""What may be said at push, checked at the caller's line."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
+
+from django.conf import settings
+from django.utils import timezone
+
+from django_jobs import backoff
+from django_jobs.exceptions import OptionError
+from django_jobs.handlers import check_max_attempts, check_timeout
+from django_jobs.job import MAX_ATTEMPTS, encode_payload, new_id
+
+PRIORITIES = range(-100, 101)
+
+
+class JobOptions(TypedDict, total=False):
+    """How one job is to be run."""
+
+    delay: float | timedelta  # seconds from now, by the server's clock
+    run_at: datetime
+    priority: int  # -100 to 100, higher first
+    max_attempts: int
+    timeout: float  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that is ready to be pushed; `due` is "" for now, "+ms" or "ms"."""
+
+    id: str
+    handler: str
+    payload: str
+    due: str = ""
+    priority: int = 0
+    max_attempts: int = MAX_ATTEMPTS
+    timeout: float | None = None
+
+    def arguments(self) -> list[str | int]:
+        """Return what the push script takes for this job."""
+        fields: list[str | int] = ["handler", self.handler, "payload", self.payload]
+        if self.max_attempts != MAX_ATTEMPTS:
+            fields += ["max_attempts", self.max_attempts]
+        if self.timeout is not None:
+            fields += ["timeout", round(self.timeout * 1000)]
+        if self.priority:
+            fields += ["priority", self.priority]
+        return [self.id, self.due, self.priority, len(fields), *fields]
+
+
+def new_job(
+    payload: Any,
+    *,
+    handler: str,
+    queue: str,
+    limit: int,
+    max_attempts: int = MAX_ATTEMPTS,
+    options: JobOptions,
+) -> NewJob:
+    """Return the job to push.
+
+    `limit` is in bytes; `max_attempts` counts unless the options name another. Raises
+    PayloadError, PayloadTooLarge, and OptionError (a ValueError) for a bad option.
+    """
+    text = encode_payload(payload, handler=handler, queue=queue, limit=limit)
+    if not options:
+        return NewJob(new_id(), handler, text, max_attempts=max_attempts)
+    try:
+        _refuse_unknown(options)
+        return NewJob(
+            new_id(),
+            handler,
+            text,
+            due=_due(options.get("delay"), options.get("run_at")),
+            priority=_priority(options.get("priority")),
+            max_attempts=check_max_attempts(options.get("max_attempts") or max_attempts),
+            timeout=_timeout(options.get("timeout")),
+        )
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"Handler {handler!r}, queue {queue!r}: {error}") from error
+
+
+def _refuse_unknown(options: JobOptions) -> None:
+    if unknown := set(options) - set(JobOptions.__annotations__):
+        known = ", ".join(JobOptions.__annotations__)
+        raise ValueError(
+            f"there is no option {', '.join(sorted(unknown))}. The options are {known}."
+        )
+
+
+def _due(delay: float | timedelta | None, run_at: datetime | None) -> str:
+    if delay is not None and run_at is not None:
+        raise ValueError("delay and run_at exclude each other: give one of them.")
+    if delay is not None:
+        if isinstance(delay, list | tuple) or callable(delay):
+            raise ValueError("delay is one number of seconds, or a timedelta.")
+        if problem := backoff.problem(delay):
+            raise ValueError(f"delay {problem}.")
+        return f"+{round(backoff.seconds(delay) * 1000)}"
+    if run_at is None:
+        return ""
+    if not isinstance(run_at, datetime):
+        raise ValueError(f"run_at is {run_at!r}, not a datetime.")
+    if timezone.is_naive(run_at):
+        if settings.USE_TZ:
+            raise ValueError(
+                f"run_at is {run_at!r}, which has no time zone. With USE_TZ it needs one:"
+                " django.utils.timezone.make_aware(run_at)."
+            )
+        run_at = timezone.make_aware(run_at)
+    return str(max(0, round(run_at.timestamp() * 1000)))
+
+
+def _priority(value: int | None) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or value not in PRIORITIES:
+        raise ValueError(f"priority is {value!r}, not a whole number from -100 to 100.")
+    return value
+
+
+def _timeout(value: float | None) -> float | None:
+    return None if value is None else check_timeout(value)

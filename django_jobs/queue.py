@@ -1,0 +1,323 @@
+"""The state machine: one method per transition, each one script in `lua/`.
+
+    scheduled -> active -> processing -> succeeded | scheduled (retry) | failed
+
+The first half is for users and operators; it talks to Redis at once. The second half is
+the worker's side of the same machine: it returns calls, which a worker sends in batches.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+
+from redis.exceptions import RedisError
+
+from django_jobs import keys
+from django_jobs.beats import heart
+from django_jobs.claims import beat_call, claim_call, new_worker, pairs, read_claim
+from django_jobs.exceptions import Empty, LeaseLost, PushError
+from django_jobs.failure import Failure
+from django_jobs.job import MAX_ATTEMPTS, Claimed, Job, JobRecord
+from django_jobs.options import JobOptions, NewJob, new_job
+from django_jobs.scripts import Call, Line, get_script, run, run_many
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+T = TypeVar("T")
+
+PUSH_BATCH = 200  # jobs a script, so that none blocks Redis for long
+PAGE = 100
+BEATS_PER_LEASE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How many jobs a queue has in each state."""
+
+    active: int
+    processing: int
+    failed: int
+    scheduled: int
+    paused: bool
+
+
+class Queue:
+    """A queue by its name, on one Redis.
+
+    `lease` is in seconds, `max_payload` in bytes; `announce` is called with the queue's
+    name when its first job was pushed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        client: "Redis[bytes]",
+        *,
+        prefix: str = "jobs",
+        cluster: bool = False,
+        max_attempts: int = MAX_ATTEMPTS,
+        max_payload: int = 1_048_576,
+        lease: float = 15.0,
+        announce: Callable[[str], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.client = client
+        self.root = keys.root(prefix, name, cluster=cluster)
+        self.keys = (self.root, f"{self.root}:queue")
+        self.max_attempts = max_attempts
+        self.max_payload = max_payload
+        self.lease = lease
+        self._announce = announce
+        self._announced = False
+
+    def __repr__(self) -> str:
+        """Show the root key, which names prefix and queue."""
+        return f"<Queue {self.root}>"
+
+    # For users.
+
+    def push(
+        self, payload: Any = None, handler: str = "", **options: Unpack[JobOptions]
+    ) -> str:
+        """Push one job at once, and return its id; this never waits for a transaction.
+
+        Raises PayloadError, OptionError, and PushError if Redis did not take it. Use
+        `push_job` from views and signals: it waits for the commit.
+        """
+        job = new_job(
+            payload,
+            handler=handler,
+            queue=self.name,
+            limit=self.max_payload,
+            max_attempts=self.max_attempts,
+            options=options,
+        )
+        self.add([job])
+        return job.id
+
+    def add(self, jobs: Sequence[NewJob]) -> list[bool]:
+        """Push jobs that are ready, in one round trip; per job: False if its id exists.
+
+        Raises PushError; then some of the jobs may have been pushed, and pushing all of
+        them again is safe.
+        """
+        calls = [
+            self._call("push", *(value for job in jobs[i : i + PUSH_BATCH] for value in job.arguments()))
+            for i in range(0, len(jobs), PUSH_BATCH)
+        ]
+        try:
+            self._make_known()
+            replies = [run(self.client, calls[0])] if len(calls) == 1 else run_many(self.client, calls)
+            if any(reply[0] for reply in replies):
+                self._announced = False
+                self._make_known()
+        except (RedisError, OSError) as error:
+            first = jobs[0]
+            raise PushError(
+                f"{len(jobs)} job(s) could not be pushed to queue {self.name!r}, the first"
+                f" is {first.id} (handler {first.handler!r}): {error}"
+            ) from error
+        return [answer == 1 for reply in replies for answer in reply[1:]]
+
+    def pull(self, work: Callable[[Job], T]) -> T:
+        """Claim one job, run `work` on it, settle it, and return what `work` returned.
+
+        Raises Empty if nothing is claimable; raises what `work` raised, after the job was
+        put behind the others or, its attempts used up, among the failed; raises LeaseLost
+        if the job was given to another worker meanwhile. The lease is kept by a thread as
+        long as `work` runs: a `work` that holds the GIL for a lease loses it.
+        """
+        worker = new_worker()
+        claimed = self._claim_one(worker)
+        beat = heart.add(
+            self.lease / BEATS_PER_LEASE,
+            lambda: run(self.client, beat_call([self], self.lease, [worker])),
+        )
+        try:
+            result = work(claimed.job(self.progress_function(worker)))
+        except BaseException as error:
+            self._finish(worker, self._settle_error(worker, claimed, error))
+            raise
+        else:
+            answer = self._finish(
+                worker, self.settle_succeeded(worker, [(claimed.id, claimed.token)])
+            )
+            if answer == -1:
+                raise LeaseLost(
+                    f"Job {claimed.id} of queue {self.name!r} was given to another worker"
+                    " while it ran here; it may run twice."
+                )
+            return result
+        finally:
+            heart.remove(beat)
+
+    def stats(self) -> Stats:
+        """Return how many jobs are in each state."""
+        *counts, paused = run(self.client, self._call("stats"))
+        return Stats(*counts, paused=bool(paused))
+
+    def job(self, id: str) -> JobRecord | None:
+        """Return a job as it stands now; None if it succeeded or was removed."""
+        fields, worker, due = run(self.client, self._call("job", id))
+        found = dict(zip(fields[::2], fields[1::2], strict=True))
+        if not found or found.get(b"state") == b"cancelled":
+            return None
+        return JobRecord.from_hash(
+            id, self.name, found, worker=worker.decode(), due=float(due) if due else None
+        )
+
+    def failed(self) -> Iterator[JobRecord]:
+        """Yield the failed jobs, newest first; never loads them all."""
+        top, skip = "+inf", 0
+        while page := self.client.zrevrangebyscore(
+            f"{self.root}:failed", top, "-inf", start=skip, num=PAGE, withscores=True
+        ):
+            last = page[-1][1]
+            same = sum(1 for _, score in page if score == last)
+            skip = skip + same if same == len(page) and float(top) == last else same
+            top = repr(last)
+            for id, _ in page:
+                if (record := self.job(id.decode("utf-8", "replace"))) is not None:
+                    yield record
+
+    # For operators. From another state nothing changes: False.
+
+    def retry(self, id: str) -> bool:
+        """Move a job from failed to active; its attempts begin anew."""
+        return run(self.client, self._call("retry", id)) == 1
+
+    def fail(self, id: str, reason: str) -> bool:
+        """Move a job from active or scheduled to failed: stop retrying."""
+        failure = Failure("Stopped", reason, "operator")
+        call = self._call("fail", id, failure.exception, failure.error)
+        return run(self.client, call) == 1
+
+    def discard(self, id: str) -> bool:
+        """Delete a failed job."""
+        return run(self.client, self._call("discard", id)) == 1
+
+    def cancel(self, id: str) -> bool:
+        """Delete an active or scheduled job, so that it never runs."""
+        return run(self.client, self._call("cancel", id)) == 1
+
+    def pause(self) -> bool:
+        """Let workers claim nothing more from this queue; what runs goes on."""
+        return run(self.client, self._call("pause")) == 1
+
+    def resume(self) -> bool:
+        """Let workers claim from this queue again."""
+        return run(self.client, self._call("resume")) == 1
+
+    def promote(self, limit: int = 1000) -> int:
+        """Move what is due from scheduled to active; claim does the same by itself."""
+        return int(run(self.client, self._call("promote", limit)))
+
+    # The worker's side. Settling answers, per job, 1 applied, 0 already done, -1 another's.
+
+    def settle_succeeded(self, worker: str, jobs: Iterable[tuple[str, int]]) -> Call:
+        """Record that jobs (id, token) succeeded: processing -> gone."""
+        return self._call("settle_succeeded", worker, *(value for job in jobs for value in job))
+
+    def settle_retry(
+        self, worker: str, jobs: Iterable[tuple[str, int, float, Failure]]
+    ) -> Call:
+        """Record failed attempts (id, token, delay in s, why): processing -> active | scheduled."""
+        args: list[str | int] = []
+        for id, token, delay, why in jobs:
+            args += [id, token, round(delay * 1000), why.error, why.traceback]
+        return self._call("settle_retry", worker, *args)
+
+    def settle_failed(self, worker: str, jobs: Iterable[tuple[str, int, Failure]]) -> Call:
+        """Record last attempts (id, token, why): processing -> failed."""
+        args: list[str | int] = []
+        for id, token, why in jobs:
+            args += [id, token, why.exception, why.error, why.traceback]
+        return self._call("settle_failed", worker, *args)
+
+    def release(
+        self, worker: str, jobs: Iterable[tuple[str, int]], *, unknown: bool = False
+    ) -> Call:
+        """Give jobs (id, token; oldest first) back unfinished, the attempt not counted.
+
+        They go to the head of the queue; with `unknown` (no such handler here) they are
+        scheduled 1 to 30 s ahead, the longer the longer it is unknown.
+        """
+        why = "unknown" if unknown else ""
+        return self._call("release", worker, why, *(value for job in jobs for value in job))
+
+    def recover(self, jobs: Iterable[tuple[str, int, str]], why: Failure) -> Call:
+        """Take jobs (id, token, worker; oldest first) back from dead workers, counted.
+
+        The answer says per job where it is now: active, scheduled, failed, or nowhere else.
+        """
+        args = (value for job in jobs for value in job)
+        return self._call("recover", why.exception, why.error, *args)
+
+    def held(self, worker: str, number: int, known: Iterable[tuple[str, int]]) -> Call:
+        """Ask what a worker holds, after a claim whose answer was lost; see `read_held`."""
+        return self._call("held", worker, number, *(value for job in known for value in job))
+
+    def close(self, worker: str, *, answered: bool = False) -> Call:
+        """End a worker's life; the answer names what it still holds of its last claim.
+
+        With `answered` no claim of it can be under way, and nothing is remembered.
+        """
+        return self._call("close", worker, int(answered))
+
+    def progress_function(self, worker: str) -> Callable[[Job, float, str], None]:
+        """Return what `Job.progress` calls for a job that this worker holds."""
+
+        def progress(job: Job, fraction: float, text: str) -> None:
+            said = json.dumps({"fraction": round(float(fraction), 4), "text": str(text)[:200]})
+            run(self.client, self._call("progress", worker, job.id, job.token, said))
+
+        return progress
+
+    def _call(self, script: str, *args: str | int) -> Call:
+        return Call(get_script(script), self.keys, args)
+
+    def _make_known(self) -> None:
+        if not self._announced and self._announce is not None:
+            self._announce(self.name)
+            self._announced = True
+
+    def _claim_one(self, worker: str) -> Claimed:
+        line = Line(self.client)
+        try:
+            replies = line.run(
+                [
+                    beat_call([self], self.lease, [worker]),
+                    claim_call([self], worker, 1, self.lease, slots=1),
+                ]
+            )
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+            answer = read_claim(replies[1], [self])
+        except (RedisError, OSError):
+            line.close()
+            self._abandon(worker)
+            raise
+        line.release()
+        if not answer.jobs:
+            run(self.client, self.close(worker, answered=True))
+            raise Empty(f"Queue {self.name!r} has no job that could be pulled now.")
+        return answer.jobs[0]
+
+    def _abandon(self, worker: str) -> None:
+        """Close a worker whose claim may have been done, and give back what it took."""
+        held = run(self.client, self.close(worker))
+        if held:
+            run(self.client, self.release(worker, pairs(held)))
+
+    def _settle_error(self, worker: str, claimed: Claimed, error: BaseException) -> Call:
+        why = Failure.of(error, worker)
+        if claimed.attempt >= claimed.max_attempts:
+            return self.settle_failed(worker, [(claimed.id, claimed.token, why)])
+        return self.settle_retry(worker, [(claimed.id, claimed.token, 0.0, why)])
+
+    def _finish(self, worker: str, settle: Call) -> int:
+        replies = run_many(self.client, [settle, self.close(worker, answered=True)])
+        return int(replies[0][0])

@@ -1,0 +1,176 @@
+"""Lua scripts: loading them, and sending calls of them to Redis.
+
+A script is the file of its name in `lua/`, with the prelude put in after its first
+line, because `#!` must be the first bytes.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from redis import Redis
+from redis.connection import AbstractConnection
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+FOLDER = Path(__file__).parent / "lua"
+PRELUDE = ("_keys", "_place", "_fail", "_return", "_operate")
+PRELUDE_OF = {"claim": ("_claim", "_take", "_alarm"), "sweep": ("_sweep",)}
+
+Value = str | bytes | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script's text, and the name Redis gives it."""
+
+    name: str
+    text: str
+    sha: str
+
+
+@cache
+def get_script(name: str) -> Script:
+    """Return the script `lua/<name>.lua` with its prelude."""
+    first, rest = _read(name).split("\n", 1)
+    parts = [_read(part) for part in PRELUDE + PRELUDE_OF.get(name, ())]
+    text = "\n".join([first, *parts, rest])
+    return Script(name, text, hashlib.sha1(text.encode()).hexdigest())  # noqa: S324
+
+
+def _read(name: str) -> str:
+    return (FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One script with its keys and arguments, ready to be sent."""
+
+    script: Script
+    keys: Sequence[str]
+    args: Sequence[Value]
+
+    def command(self, *, whole: bool = False) -> tuple[Value, ...]:
+        """Return the Redis command; `whole` sends the text, for a server that lost it."""
+        verb, body = (
+            ("EVAL", self.script.text) if whole else ("EVALSHA", self.script.sha)
+        )
+        return (verb, body, len(self.keys), *self.keys, *self.args)
+
+
+def run(client: "Redis[bytes]", call: Call) -> Any:
+    """Send one call over a client's pool, with the client's retries; return the reply."""
+    try:
+        return client.execute_command(*call.command())
+    except NoScriptError:
+        return client.execute_command(*call.command(whole=True))
+
+
+def run_many(client: "Redis[bytes]", calls: Sequence[Call]) -> list[Any]:
+    """Send calls in one round trip, never in MULTI (refused when Redis is full)."""
+    replies = _pipeline(client, [call.command() for call in calls])
+    lost = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    again = _pipeline(client, [calls[i].command(whole=True) for i in lost])
+    for i, reply in zip(lost, again, strict=True):
+        replies[i] = reply
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+def _pipeline(client: "Redis[bytes]", commands: list[tuple[Value, ...]]) -> list[Any]:
+    if not commands:
+        return []
+    with client.pipeline(transaction=False) as pipeline:
+        for command in commands:
+            pipeline.execute_command(*command)
+        return cast(list[Any], pipeline.execute(raise_on_error=False))
+
+
+class Line:
+    """A connection of one's own that sends each call once: nothing is repeated unasked.
+
+    What claims jobs uses it. A claim that is sent twice would take jobs that nobody
+    knows of (redis-py's clients repeat a command whose reply is lost).
+    """
+
+    def __init__(self, client: "Redis[bytes]", **overrides: Any) -> None:
+        self._pool = client.connection_pool
+        self._overrides = overrides
+        self._connection: AbstractConnection | None = None
+
+    def run(self, calls: Sequence[Call]) -> list[Any]:
+        """Send calls in one round trip; a reply may be a RedisError. Raises RedisError.
+
+        After an error that is raised nobody knows which of the calls were done.
+        """
+        replies = self._round_trip([call.command() for call in calls])
+        lost = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if lost:
+            again = self._round_trip([calls[i].command(whole=True) for i in lost])
+            for i, reply in zip(lost, again, strict=True):
+                replies[i] = reply
+        return replies
+
+    def send(self, *command: Value) -> None:
+        """Send a command whose reply is read later, by `receive`."""
+        connection = self._connect()
+        connection.send_packed_command(
+            connection.pack_command(*command), check_health=False
+        )
+
+    def receive(self) -> Any:
+        """Read one reply. Raises RedisError."""
+        if self._connection is None:
+            raise RedisError("The connection was closed before its answer was read.")
+        return self._connection.read_response()
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, to wait for a reply; -1 if not connected."""
+        if self._connection is None:
+            return -1
+        return cast(int, self._connection._sock.fileno())  # noqa: SLF001
+
+    def close(self) -> None:
+        """Hang up; the next call connects again."""
+        if self._connection is not None:
+            self._connection.disconnect()
+        self.release()
+
+    def release(self) -> None:
+        """Give the connection back as it is, for whoever uses the client next."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not self._overrides:
+            self._pool.release(connection)
+
+    def _round_trip(self, commands: list[tuple[Value, ...]]) -> list[Any]:
+        try:
+            connection = self._connect()
+            connection.send_packed_command(
+                connection.pack_commands(commands), check_health=False
+            )
+            return [self._reply(connection) for _ in commands]
+        except (RedisError, OSError):
+            self.close()
+            raise
+
+    @staticmethod
+    def _reply(connection: AbstractConnection) -> Any:
+        try:
+            return connection.read_response()
+        except ResponseError as error:
+            return error
+
+    def _connect(self) -> AbstractConnection:
+        if self._connection is None:
+            pool = self._pool
+            if self._overrides:
+                settings = {**pool.connection_kwargs, **self._overrides}
+                self._connection = pool.connection_class(**settings)
+            else:
+                self._connection = pool.get_connection()
+            self._connection.connect()
+        return self._connection

@@ -1,0 +1,15 @@
+"""What other code can listen to; every signal is sent robustly, a receiver harms nobody.
+
+`job_pushed` and `job_push_failed` come from the process that pushes, the others
+from worker processes, after Redis has recorded the change.
+"""
+
+from django.dispatch import Signal
+
+job_pushed = Signal()  # sender=handler name: id, queue, handler
+job_push_failed = Signal()  # sender=handler name: id, queue, handler, payload, error
+job_started = Signal()  # sender=handler name: job
+job_succeeded = Signal()  # sender=handler name: job
+job_retried = Signal()  # sender=handler name: job, error, delay
+job_failed = Signal()  # sender=handler name: job, error
+job_recovered = Signal()  # sender=queue name: id, queue, worker, state
