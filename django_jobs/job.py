@@ -104,11 +104,15 @@ class Claimed:
 
     def job(self, progress: ProgressFunction | None = None) -> Job:
         """Return the job for its handler. Raises PayloadError if its payload is not JSON."""
+        return self.job_with(decode_payload(self.raw), progress)
+
+    def job_with(self, payload: Any, progress: ProgressFunction | None = None) -> Job:
+        """Return the job with a payload that was read elsewhere."""
         return Job(
             self.id,
             self.queue,
             self.handler,
-            decode_payload(self.raw),
+            payload,
             self.attempt,
             self.max_attempts,
             datetime.fromtimestamp(self.enqueued_ms / 1000, UTC),

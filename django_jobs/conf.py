@@ -1,0 +1,128 @@
+"""The setting JOBS: its defaults, what is wrong with it, and who wins."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any
+
+import environ
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from django_jobs import backoff, keys
+from django_jobs.handlers import check_max_attempts, check_timeout
+from django_jobs.job import MAX_ATTEMPTS
+
+LOCAL = "redis://127.0.0.1:6379/0"
+SCHEMES = ("redis", "rediss", "unix", "embedded")
+OF_A_QUEUE = ("MAX_ATTEMPTS", "BACKOFF", "TIMEOUT", "FAILED_TTL")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What JOBS says. Per queue the last four may be given too, and a URL."""
+
+    URL: str = ""
+    PREFIX: str = "jobs"
+    QUEUES: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    LEASE: float = 15.0  # seconds
+    MAX_PAYLOAD: int = 1_048_576  # bytes
+    UNKNOWN_HANDLER_WAIT: float = 900.0  # seconds
+    MAX_ATTEMPTS: int = MAX_ATTEMPTS
+    BACKOFF: backoff.Backoff | None = None
+    TIMEOUT: float | None = None  # seconds
+    FAILED_TTL: float | None = None  # seconds
+
+    def of_queue(self, queue: str, name: str) -> Any:
+        """Return a queue's own value of a setting, else the one for all queues."""
+        return self.QUEUES.get(queue, {}).get(name, getattr(self, name))
+
+    def url(self, queue: str) -> str:
+        """Return the Redis URL of a queue."""
+        env = environ.Env()
+        own = self.QUEUES.get(queue, {}).get("URL") or self.URL
+        return own or env.str("JOBS_URL", "") or env.str("REDIS_URL", "") or LOCAL
+
+
+def get_settings() -> Settings:
+    """Return the settings in force. Raises ImproperlyConfigured if JOBS is wrong."""
+    return _read(_override.get("PREFIX"))
+
+
+@cache
+def _read(prefix: str | None) -> Settings:
+    raw = getattr(django_settings, "JOBS", {})
+    if found := problems(raw):
+        raise ImproperlyConfigured("JOBS: " + " ".join(found))
+    return Settings(**{**raw, **({"PREFIX": prefix} if prefix else {})})
+
+
+_override: dict[str, str] = {}
+
+
+def use_prefix(prefix: str) -> None:
+    """Let this process use another PREFIX than the settings say; for tests."""
+    _override["PREFIX"] = prefix
+
+
+def problems(raw: object) -> list[str]:
+    """Say what is wrong with a JOBS setting, one sentence each."""
+    if not isinstance(raw, Mapping):
+        return [f"it is a {type(raw).__name__}, not a dictionary."]
+    known = {item.name for item in fields(Settings)}
+    found = [f"{name!r} is no setting." for name in raw if name not in known]
+    found += _problems_of(raw, "")
+    queues = raw.get("QUEUES", {})
+    if not isinstance(queues, Mapping):
+        return [*found, "QUEUES is not a dictionary of queue names."]
+    for queue, own in queues.items():
+        found += _problems_of_queue(queue, own)
+    return found
+
+
+def _problems_of_queue(queue: object, own: object) -> list[str]:
+    try:
+        keys.root("", str(queue))
+    except ValueError as error:
+        return [f"QUEUES: {error}"]
+    if not isinstance(own, Mapping):
+        return [f"QUEUES[{queue!r}] is not a dictionary."]
+    unknown = [name for name in own if name not in (*OF_A_QUEUE, "URL")]
+    found = [f"QUEUES[{queue!r}]: {name!r} is no setting of a queue." for name in unknown]
+    return found + _problems_of(own, f"QUEUES[{queue!r}]: ")
+
+
+def _problems_of(raw: Mapping[str, Any], where: str) -> list[str]:
+    found = []
+    for name, value in raw.items():
+        try:
+            _check(name, value)
+        except (TypeError, ValueError) as error:
+            found.append(f"{where}{name}: {error}")
+    return found
+
+
+def _check(name: str, value: Any) -> None:
+    if name == "URL" and value and str(value).split("://")[0] not in SCHEMES:
+        raise ValueError(f"it begins with none of {', '.join(SCHEMES)}.")
+    if name == "PREFIX" and (not isinstance(value, str) or not keys.PREFIX.match(value)):
+        raise ValueError(f"{value!r} is not made of A-Z a-z 0-9 _ . : -")
+    if name == "MAX_ATTEMPTS":
+        check_max_attempts(value)
+    if name == "BACKOFF" and (problem := backoff.problem(value)):
+        raise ValueError(f"{problem}.")
+    if name in ("TIMEOUT", "FAILED_TTL") and value is not None:
+        check_timeout(value)
+    if name == "LEASE" and not 1 <= value <= 3600:
+        raise ValueError(f"{value!r} is not from 1 to 3600 seconds.")
+    if name in ("MAX_PAYLOAD", "UNKNOWN_HANDLER_WAIT") and not value >= 0:
+        raise ValueError(f"{value!r} is negative.")
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting in ("JOBS", "INSTALLED_APPS"):
+        _read.cache_clear()
+
+
+setting_changed.connect(_forget)

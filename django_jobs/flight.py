@@ -1,0 +1,128 @@
+"""The table of jobs a worker holds, in memory shared with its supervisor.
+
+A slot's state byte is written last; it is freed when its settle was answered, so what
+a dead worker had begun, and what had ended, can be told apart.
+"""
+
+import struct
+import time
+from dataclasses import dataclass
+from multiprocessing.context import BaseContext
+from typing import cast
+
+FREE, HELD, STARTED, SUCCEEDED, RETRY, FAILED = range(6)
+
+ERROR_BYTES = 512
+_HEADER = struct.Struct("32sd")  # worker id, last turn of its main loop (monotonic)
+_JOB = struct.Struct("QII64s64s")  # token, attempt, max_attempts, queue, id
+_DEADLINE = struct.Struct("d")  # monotonic seconds, 0 = none
+_OUTCOME = struct.Struct(f"dH{ERROR_BYTES}s")  # delay in seconds, length of the error, error
+_SLOT = _JOB.size + _DEADLINE.size + _OUTCOME.size
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """One held job, as the supervisor reads it."""
+
+    state: int
+    queue: str
+    id: str
+    token: int
+    attempt: int
+    max_attempts: int
+    deadline: float
+    delay: float
+    error: bytes
+
+
+class FlightTable:
+    """A fixed number of slots; only the worker writes, the supervisor reads."""
+
+    def __init__(self, context: BaseContext, slots: int) -> None:
+        size = _HEADER.size + slots + slots * _SLOT
+        self._memory = context.RawArray("B", size)
+        self.slots = slots
+        self._attach()
+
+    def _attach(self) -> None:
+        self._view = memoryview(self._memory).cast("B")
+        self._free = list(range(self.slots))
+
+    def __getstate__(self) -> dict[str, object]:
+        """Send the shared memory alone to a spawned worker."""
+        return {"_memory": self._memory, "slots": self.slots}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Look at the same memory from another process."""
+        self.__dict__.update(state)
+        self._attach()
+
+    @property
+    def worker(self) -> str:
+        """Return the worker's id."""
+        return cast(bytes, _HEADER.unpack_from(self._view)[0]).rstrip(b"\0").decode()
+
+    @worker.setter
+    def worker(self, id: str) -> None:
+        _HEADER.pack_into(self._view, 0, id.encode(), time.monotonic())
+
+    @property
+    def last_turn(self) -> float:
+        """Return when the worker's main loop turned last, in monotonic seconds."""
+        return cast(float, _HEADER.unpack_from(self._view)[1])
+
+    def turn(self) -> None:
+        """Say that the main loop turns."""
+        struct.pack_into("d", self._view, 32, time.monotonic())
+
+    @property
+    def room(self) -> int:
+        """Return how many slots are free."""
+        return len(self._free)
+
+    def hold(self, queue: str, id: str, token: int, attempt: int, max_attempts: int) -> int:
+        """Enter a job that was claimed; return its slot."""
+        slot = self._free.pop()
+        fields = (token, attempt, min(max_attempts, 2**32 - 1), queue.encode(), id.encode())
+        _JOB.pack_into(self._view, self._at(slot), *fields)
+        _DEADLINE.pack_into(self._view, self._at(slot) + _JOB.size, 0.0)
+        self._view[_HEADER.size + slot] = HELD
+        return slot
+
+    def start(self, slot: int, deadline: float) -> None:
+        """Say that the job runs; a deadline of 0 is none."""
+        if deadline:
+            _DEADLINE.pack_into(self._view, self._at(slot) + _JOB.size, deadline)
+        self._view[_HEADER.size + slot] = STARTED
+
+    def succeed(self, slot: int) -> None:
+        """Say that the run succeeded."""
+        self._view[_HEADER.size + slot] = SUCCEEDED
+
+    def end(self, slot: int, state: int, delay: float, error: str) -> None:
+        """Say that the run ended otherwise: RETRY or FAILED."""
+        raw = error.encode()[:ERROR_BYTES]
+        at = self._at(slot) + _JOB.size + _DEADLINE.size
+        _OUTCOME.pack_into(self._view, at, delay, len(raw), raw)
+        self._view[_HEADER.size + slot] = state
+
+    def free(self, slot: int) -> None:
+        """Forget a job whose settle was answered."""
+        self._view[_HEADER.size + slot] = FREE
+        self._free.append(slot)
+
+    def flights(self) -> list[Flight]:
+        """Return every held job."""
+        states = bytes(self._view[_HEADER.size : _HEADER.size + self.slots])
+        return [self._read(slot, state) for slot, state in enumerate(states) if state]
+
+    def _read(self, slot: int, state: int) -> Flight:
+        at = self._at(slot)
+        token, attempt, most, queue, id = _JOB.unpack_from(self._view, at)
+        (deadline,) = _DEADLINE.unpack_from(self._view, at + _JOB.size)
+        delay, size, raw = _OUTCOME.unpack_from(self._view, at + _JOB.size + _DEADLINE.size)
+        names = [name.rstrip(b"\0").decode() for name in (queue, id)]
+        return Flight(state, *names, token, attempt, most, deadline, delay, raw[:size])
+
+    def _at(self, slot: int) -> int:
+        return _HEADER.size + self.slots + slot * _SLOT

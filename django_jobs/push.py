@@ -1,0 +1,216 @@
+"""`push_job`: validate at the caller's line, push when the transaction commits."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, Unpack, cast
+
+from asgiref.sync import sync_to_async
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_jobs.connection import get_queue
+from django_jobs.exceptions import JobsError, PushError
+from django_jobs.handlers import Handler, get_handler
+from django_jobs.options import JobOptions, NewJob, new_job
+from django_jobs.queue import Queue
+from django_jobs.signals import job_push_failed, job_pushed
+
+log = logging.getLogger("django_jobs")
+
+
+class PushOptions(JobOptions, total=False):
+    """How one job is to be pushed and run."""
+
+    queue: str
+    using: str  # the database whose transaction decides
+    check: bool  # False: the handler is registered elsewhere
+
+
+class Commit:
+    """What the pushes of one transaction share: after the first failure the rest fail fast."""
+
+    error: Exception | None = None
+
+
+class Push:
+    """Jobs of one queue that wait for a commit; as a hook it never raises."""
+
+    def __init__(self, queue: Queue, jobs: Sequence[NewJob], commit: Commit) -> None:
+        self.queue = queue
+        self.jobs = jobs
+        self.commit = commit
+
+    def __call__(self) -> None:
+        """Push the jobs; report each one that could not be pushed."""
+        if self.commit.error is None:
+            try:
+                self.queue.add(self.jobs)
+            except Exception as error:  # noqa: BLE001 - Django would drop the hooks behind this
+                self.commit.error = error
+            else:
+                tell_pushed(self.queue, self.jobs)
+                return
+        tell_lost(self.queue, self.jobs, self.commit.error)
+
+
+class Carrier(Protocol):
+    """What takes jobs to Redis when a database is in a transaction."""
+
+    def __call__(
+        self, connection: BaseDatabaseWrapper, queue: Queue, jobs: Sequence[NewJob]
+    ) -> None:
+        """Push the jobs if and when the transaction commits."""
+
+
+def push_on_commit(
+    connection: BaseDatabaseWrapper, queue: Queue, jobs: Sequence[NewJob]
+) -> None:
+    """Push the jobs in a commit hook of this connection."""
+    hooks = (hook for _, hook, *_ in reversed(connection.run_on_commit))
+    earlier = next((hook for hook in hooks if isinstance(hook, Push)), None)
+    commit = earlier.commit if earlier else Commit()
+    connection.on_commit(Push(queue, jobs, commit))
+
+
+carrier: Carrier = push_on_commit
+
+
+def push_job(
+    handler: str | Handler, payload: Any = None, **options: Unpack[PushOptions]
+) -> str:
+    """Push a job for a handler, and return its id.
+
+    Inside `atomic()` the push happens at commit, and never after a rollback; a Redis
+    error is then logged and sent as `job_push_failed`. Outside it happens at once and
+    raises PushError. Raises UnknownHandler, PayloadError, and OptionError (a ValueError).
+    """
+    return push_jobs(handler, [payload], **options)[0]
+
+
+def push_jobs(
+    handler: str | Handler, payloads: Iterable[Any], **options: Unpack[PushOptions]
+) -> list[str]:
+    """Push a job for each payload, in one round trip, and return their ids; see push_job."""
+    _refuse_event_loop()
+    name, queue, defaults = _resolve(handler, options)
+    using = options.get("using")
+    rest = {k: v for k, v in options.items() if k not in ("queue", "using", "check")}
+    limit = queue.max_payload
+    jobs = [
+        new_job(
+            payload,
+            handler=name,
+            queue=queue.name,
+            limit=limit,
+            max_attempts=defaults,
+            options=cast(JobOptions, rest),
+        )
+        for payload in payloads
+    ]
+    connection = transaction_of(using, name)
+    if not jobs:
+        return []
+    if connection is not None:
+        carrier(connection, queue, jobs)
+    else:
+        queue.add(jobs)
+        tell_pushed(queue, jobs)
+    return [job.id for job in jobs]
+
+
+async def apush_job(
+    handler: str | Handler, payload: Any = None, **options: Unpack[PushOptions]
+) -> str:
+    """Push a job from async code; see push_job."""
+    return await sync_to_async(push_job, thread_sensitive=True)(handler, payload, **options)
+
+
+async def apush_jobs(
+    handler: str | Handler, payloads: Iterable[Any], **options: Unpack[PushOptions]
+) -> list[str]:
+    """Push a job for each payload from async code; see push_job."""
+    return await sync_to_async(push_jobs, thread_sensitive=True)(handler, payloads, **options)
+
+
+def transaction_of(using: str | None, handler: str) -> BaseDatabaseWrapper | None:
+    """Return the connection whose transaction decides; None to push at once.
+
+    Raises ValueError if several are in a transaction and `using` names none of them.
+    """
+    if using is not None:
+        connection = connections[using]
+        return connection if connection.in_atomic_block else None
+    opened = connections.all(initialized_only=True)
+    busy = {connection.alias: connection for connection in opened if connection.in_atomic_block}
+    if not busy:
+        for connection in opened:
+            _refuse_manual_transaction(connection, handler)
+        return None
+    if len(busy) > 1 and "default" not in busy:
+        raise ValueError(
+            f"Handler {handler!r}: the databases {', '.join(sorted(busy))} are in a"
+            " transaction. Say whose commit decides: using=..."
+        )
+    return busy.get("default") or next(iter(busy.values()))
+
+
+def tell_pushed(queue: Queue, jobs: Sequence[NewJob]) -> None:
+    """Send `job_pushed` for each job."""
+    if not job_pushed.receivers:
+        return
+    for job in jobs:
+        job_pushed.send_robust(job.handler, id=job.id, queue=queue.name, handler=job.handler)
+
+
+def tell_lost(queue: Queue, jobs: Sequence[NewJob], error: Exception | None) -> None:
+    """Log each job that a commit could not push, and send `job_push_failed`."""
+    for job in jobs:
+        log.error(
+            "Job %s (handler %s) was not pushed to queue %s after the commit: %s",
+            job.id,
+            job.handler,
+            queue.name,
+            error,
+            extra={"job": job.id, "queue": queue.name, "handler": job.handler},
+        )
+        job_push_failed.send_robust(
+            job.handler,
+            id=job.id,
+            queue=queue.name,
+            handler=job.handler,
+            payload=job.payload,
+            error=error,
+        )
+
+
+def _resolve(handler: str | Handler, options: PushOptions) -> tuple[str, Queue, int]:
+    """Return the handler's name, the queue, and how many attempts its jobs get."""
+    if isinstance(handler, Handler):
+        found: Handler | None = handler
+    elif isinstance(handler, str):
+        found = get_handler(handler) if options.get("check", True) else None
+    else:
+        raise JobsError(
+            f"push_job takes a handler or its name, not {handler!r}: decorate it with @handler."
+        )
+    name = found.name if found else cast(str, handler)
+    queue = get_queue(options.get("queue") or (found.queue if found else "default"))
+    attempts = found.max_attempts if found and found.max_attempts else queue.max_attempts
+    return name, queue, attempts
+
+
+def _refuse_event_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise PushError("push_job would block the event loop: use `await apush_job(...)`.")
+
+
+def _refuse_manual_transaction(connection: BaseDatabaseWrapper, handler: str) -> None:
+    if connection.connection is not None and not connection.autocommit:
+        raise PushError(
+            f"Handler {handler!r}: autocommit is off on database {connection.alias!r}, so"
+            " nobody can say when it commits. Use atomic(), or get_queue(...).push(...)."
+        )

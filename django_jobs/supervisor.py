@@ -1,0 +1,279 @@
+"""The parent of the workers: starts them, beats for them, settles for the dead.
+
+One thread, no job, no user code. An error that escapes its loop ends it at once.
+"""
+
+import ctypes
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import FrameType
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from django_jobs import flight, grave
+from django_jobs.claims import beat_call, new_worker
+from django_jobs.queue import BEATS_PER_LEASE, Queue
+from django_jobs.scripts import Line
+from django_jobs.worker import RECYCLE, Worker, WorkerOptions
+
+log = logging.getLogger("django_jobs")
+
+KILL_GRACE = 5.0  # seconds a job may go on after its timeout was raised in it
+STUCK = 30.0  # seconds without a turn of a worker's main loop until it is reported
+YOUNG = 5.0  # seconds; a worker that dies younger is started again after a pause
+BEAT_TIMEOUT = 1.0
+TURN = 0.5
+
+
+@dataclass
+class Child:
+    """A worker process, and what the supervisor knows of it."""
+
+    process: BaseProcess
+    table: flight.FlightTable
+    pipe: Connection
+    began: float = field(default_factory=time.monotonic)
+    timed_out: bool = False
+    reported: bool = False
+
+
+class Supervisor:
+    """Runs `processes` workers until it is told to stop, or they have drained the queues."""
+
+    def __init__(
+        self,
+        queues: Sequence[Queue],
+        open_queue: Callable[[str], Queue],
+        options: WorkerOptions,
+        *,
+        processes: int = 1,
+        shutdown_timeout: float = 25.0,
+        discover: Callable[[], list[str]] | None = None,
+        before_fork: Callable[[], None] = lambda: None,
+    ) -> None:
+        method = "fork" if sys.platform == "linux" else "spawn"
+        self._context = multiprocessing.get_context(method)
+        self._queues = list(queues)
+        self._open_queue = open_queue
+        self._options = options
+        self._processes = processes
+        self._shutdown_timeout = shutdown_timeout
+        self._discover = discover
+        self._before_fork = before_fork
+        self._line = Line(
+            queues[0].client, socket_timeout=BEAT_TIMEOUT, socket_connect_timeout=BEAT_TIMEOUT
+        )
+        self._children: list[Child] = []
+        self._graves: list[grave.Grave] = []
+        self._beat_at, self._start_at, self._young = 0.0, 0.0, 0
+        self._missing = processes
+        self._stop_at: float | None = None
+        self._signals = 0
+        self._silent = False
+        self._wake, self._wake_in = socket.socketpair()
+
+    def run(self) -> int:
+        """Work until done; return the exit status."""
+        self._listen()
+        try:
+            while self._children or self._graves or self._wanted():
+                self._turn()
+        except BaseException:
+            log.critical("The supervisor failed; its workers end with it.", exc_info=True)
+            logging.shutdown()
+            os._exit(1)
+        return 0
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        self._obey(now)
+        if self._graves:
+            self._bury()
+        if self._wanted() and now >= self._start_at:
+            self._start()
+        if now >= self._beat_at:
+            self._beat(now)
+        self._look_after(now)
+        sentinels = [child.process.sentinel for child in self._children]
+        wait([*sentinels, self._wake], max(0.0, min(TURN, self._beat_at - now)))
+        for child in [child for child in self._children if not child.process.is_alive()]:
+            self._reap(child)
+
+    # Signals.
+
+    def _listen(self) -> None:
+        self._wake.setblocking(False)  # noqa: FBT003
+        self._wake_in.setblocking(False)  # noqa: FBT003
+        signal.set_wakeup_fd(self._wake_in.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._count_signal)
+
+    def _count_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+
+    def _obey(self, now: float) -> None:
+        try:
+            self._wake.recv(64)
+        except BlockingIOError:
+            pass
+        if self._signals and self._stop_at is None:
+            log.info("Stopping: jobs under way have %g s.", self._shutdown_timeout)
+            self._stop_at = now + self._shutdown_timeout
+            for child in self._children:
+                self._tell(child, ("stop",))
+        if self._stop_at is not None and (now >= self._stop_at or self._signals > 1):
+            for child in self._children:
+                child.process.kill()
+
+    # Children.
+
+    def _wanted(self) -> bool:
+        return self._missing > 0 and self._stop_at is None
+
+    def _start(self) -> None:
+        self._missing -= 1
+        table = flight.FlightTable(self._context, self._options.slots)
+        table.worker = new_worker()
+        ours, theirs = self._context.Pipe()
+        inherited = [ours, *(child.pipe for child in self._children)]
+        self._before_fork()
+        process = self._context.Process(
+            target=run_worker,
+            args=(self._queues, self._open_queue, table, theirs, self._options),
+            kwargs={"inherited": inherited if sys.platform == "linux" else []},
+            name="django_jobs worker",
+        )
+        process.start()
+        theirs.close()
+        self._children.append(Child(process, table, ours))
+        self._beat_at = 0.0
+
+    def _tell(self, child: Child, words: tuple[Any, ...]) -> None:
+        try:
+            child.pipe.send(words)
+        except OSError:
+            log.debug("Worker %s hung up.", child.process.pid)
+
+    def _reap(self, child: Child) -> None:
+        child.process.join()
+        self._children.remove(child)
+        status = child.process.exitcode
+        released = self._stop_at is not None and not child.timed_out
+        self._graves.append(grave.Grave(child.table, status, released=released))
+        child.pipe.close()
+        if status == 0 and (self._options.drain or self._stop_at is not None):
+            return
+        self._missing += 1
+        if status in (0, RECYCLE):
+            return
+        log.error("Worker %s died (%s).", child.process.pid, grave.cause(status))
+        now = time.monotonic()
+        self._young = self._young + 1 if now - child.began < YOUNG else 0
+        self._start_at = now + (0.05 * 2 ** min(self._young, 9) if self._young > 1 else 0.0)
+
+    def _bury(self) -> None:
+        """Settle, recover and release what dead workers held, as soon as Redis answers."""
+        for dead in list(self._graves):
+            try:
+                recovered = dead.bury(self._line, self._queues)
+            except (RedisError, OSError) as error:
+                self._line.close()
+                log.warning("Redis does not answer; a dead worker's jobs wait: %s", error)
+                return
+            self._graves.remove(dead)
+            for words in recovered:
+                self._pass_on(words)
+
+    def _pass_on(self, recovered: grave.Recovered) -> None:
+        """Let a worker tell of it: receivers of signals are user code."""
+        if self._children:
+            self._tell(self._children[0], ("recovered", *recovered))
+            return
+        queue, jobs, states = recovered
+        for (id, *_), state in zip(jobs, states, strict=True):
+            log.warning("Job %s of queue %s: its worker died, now %s.", id, queue, state)
+
+    def _look_after(self, now: float) -> None:
+        for child in self._children:
+            late = [
+                job
+                for job in child.table.flights()
+                if job.state == flight.STARTED and 0 < job.deadline < now - KILL_GRACE
+            ]
+            if late:
+                log.error("Worker %s is killed: job %s is past its timeout.", child.process.pid, late[0].id)
+                child.timed_out = True
+                child.process.kill()
+            stuck = now - child.table.last_turn > STUCK
+            if stuck and not child.reported:
+                log.error("Worker %s: its main loop has not turned for %g s.", child.process.pid, STUCK)
+            child.reported = stuck
+
+    # Beats.
+
+    def _beat(self, now: float) -> None:
+        self._beat_at = now + self._options.lease / BEATS_PER_LEASE
+        workers = [child.table.worker for child in self._children]
+        if not workers:
+            return
+        try:
+            for reply in self._line.run([beat_call(self._queues, self._options.lease, workers)]):
+                if isinstance(reply, Exception):
+                    raise reply
+            self._find_queues()
+        except (RedisError, OSError) as error:
+            self._line.close()
+            if not self._silent:
+                log.warning("A beat did not reach Redis: %s", error)
+            self._silent = True
+        else:
+            self._silent = False
+
+    def _find_queues(self) -> None:
+        names = self._discover() if self._discover else []
+        known = {queue.name for queue in self._queues}
+        new = [name for name in names if name not in known]
+        if new:
+            self._queues += [self._open_queue(name) for name in new]
+            self._beat_at = 0.0
+            for child in self._children:
+                self._tell(child, ("queues", new))
+
+
+def run_worker(
+    queues: Sequence[Queue],
+    open_queue: Callable[[str], Queue],
+    table: flight.FlightTable,
+    pipe: Connection,
+    options: WorkerOptions,
+    *,
+    inherited: Sequence[Connection] = (),
+) -> None:
+    """Be a worker process: obey the supervisor, not the group's signals, and die with it."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    for connection in inherited:
+        connection.close()
+    _die_with_parent()
+    status = Worker(queues, open_queue, table, pipe, options).run()
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() == 1:
+            os._exit(1)
