@@ -41,6 +41,10 @@ def problem(policy: object) -> str:
         return "is an empty list"
     for value in values:
         number = value.total_seconds() if isinstance(value, timedelta) else value
-        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 2**31:
+        if (
+            isinstance(number, bool)
+            or not isinstance(number, int | float)
+            or not 0 <= number < 2**31
+        ):
             return f"has {value!r}: give seconds from 0 on, or a timedelta"
     return ""

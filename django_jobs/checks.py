@@ -8,7 +8,11 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.management import get_commands
 
-from django_jobs.conf import problems
+from redis.exceptions import RedisError
+
+from django_jobs.conf import get_settings, problems
+from django_jobs.connection import get_client
+from django_jobs.exceptions import JobsError
 
 
 @register("jobs")
@@ -53,4 +57,49 @@ def check_names(**_: Any) -> list[CheckMessage]:
                     id="django_jobs.W003",
                 )
             )
+    return found
+
+
+@register("jobs", deploy=True)
+def check_redis(**_: Any) -> list[CheckMessage]:
+    """Ask Redis whether it answers, and whether it is set up to keep jobs."""
+    if problems(getattr(settings, "JOBS", {})):
+        return []
+    url = get_settings().url("default")
+    try:
+        info = get_client(url).info("server", "persistence", "memory")
+    except (RedisError, OSError, JobsError) as error:
+        return [Error(f"Redis does not answer: {error}", id="django_jobs.E002")]
+    return [*_old(info), *_forgetful(info)]
+
+
+def _old(info: dict[str, Any]) -> list[CheckMessage]:
+    valkey = str(info.get("valkey_version", ""))
+    version = valkey or str(info.get("redis_version", "0"))
+    least = (7, 2) if valkey else (7, 0)
+    found = tuple(int(part) for part in version.split(".")[:2])
+    if found >= least:
+        return []
+    text = f"This server is version {version}; Redis 7.0 or Valkey 7.2 is needed."
+    return [Error(text, id="django_jobs.E003")]
+
+
+def _forgetful(info: dict[str, Any]) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if (policy := info.get("maxmemory_policy", "noeviction")) != "noeviction":
+        found.append(
+            Warning(
+                f"Redis may delete jobs when it is full: maxmemory-policy is {policy}.",
+                hint="CONFIG SET maxmemory-policy noeviction",
+                id="django_jobs.W004",
+            )
+        )
+    if not info.get("aof_enabled"):
+        found.append(
+            Warning(
+                "Redis does not write each job to disk: jobs may be lost when it dies.",
+                hint="CONFIG SET appendonly yes (and in redis.conf)",
+                id="django_jobs.W005",
+            )
+        )
     return found

@@ -98,9 +98,7 @@ def read_held(reply: list[Any]) -> HeldAnswer:
 
 def pairs(flat: Sequence[bytes]) -> list[tuple[str, int]]:
     """Return ids and tokens from the flat list that a script answers with."""
-    return [
-        (id.decode(), int(token)) for id, token in zip(flat[::2], flat[1::2], strict=True)
-    ]
+    return [(id.decode(), int(token)) for id, token in zip(flat[::2], flat[1::2], strict=True)]
 
 
 def triples(flat: Sequence[bytes]) -> list[tuple[str, int, str]]:

@@ -26,7 +26,7 @@ def get_queue(name: str = "default") -> Queue:
     return _queue(name, get_settings().PREFIX)
 
 
-def get_client(url: str) -> "Redis[bytes]":
+def get_client(url: str) -> Redis:
     """Return this process' client of one Redis; it connects at first use."""
     return _client(_resolve(url))
 
@@ -35,7 +35,7 @@ def queue_names() -> list[str]:
     """Return every queue that settings, handlers or Redis know of. Raises RedisError."""
     names = declared_queues()
     for url in {get_settings().url(name) for name in names | {"default"}}:
-        members = get_client(url).smembers(keys.queues(get_settings().PREFIX))
+        members: set[Any] = get_client(url).smembers(keys.queues(get_settings().PREFIX))
         names |= {member.decode("utf-8", "replace") for member in members}
     return sorted(name for name in names if keys.QUEUE_NAME.match(name))
 
@@ -57,12 +57,17 @@ def _queue(name: str, prefix: str) -> Queue:
         max_attempts=settings.of_queue(name, "MAX_ATTEMPTS"),
         max_payload=settings.MAX_PAYLOAD,
         lease=settings.LEASE,
-        announce=lambda queue: client.sadd(keys.queues(prefix), queue),
+        announce=lambda queue: announce(client, prefix, queue),
     )
 
 
+def announce(client: Redis, prefix: str, queue: str) -> None:
+    """Enter a queue into the set of all queues."""
+    client.sadd(keys.queues(prefix), queue)
+
+
 @cache
-def _client(url: str) -> "Redis[bytes]":
+def _client(url: str) -> Redis:
     return Redis.from_url(
         url,
         protocol=2,

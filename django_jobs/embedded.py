@@ -99,7 +99,8 @@ def _ask(path: Path, command: bytes) -> bytes:
 
 def _launch(server: str, directory: Path, path: Path) -> None:
     log = directory / "redis.log"
-    files = ["--unixsocket", path, "--dir", directory, "--logfile", log, "--pidfile", "redis.pid"]
+    files = ["--unixsocket", str(path), "--dir", str(directory), "--logfile", str(log)]
+    files += ["--pidfile", str(directory / "redis.pid")]
     command = [server, *OPTIONS, *files, "--save", "", "--daemonize", "yes"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     deadline = time.monotonic() + PATIENCE

@@ -241,5 +241,3 @@ def _deadline(limit: float | None) -> float:
 def _raise_in_thread(ident: int, error: type[BaseException] | None) -> None:
     raised = ctypes.py_object(error) if error else None
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), raised)
-
-

@@ -121,8 +121,17 @@ class FlightTable:
         token, attempt, most, queue, id = _JOB.unpack_from(self._view, at)
         (deadline,) = _DEADLINE.unpack_from(self._view, at + _JOB.size)
         delay, size, raw = _OUTCOME.unpack_from(self._view, at + _JOB.size + _DEADLINE.size)
-        names = [name.rstrip(b"\0").decode() for name in (queue, id)]
-        return Flight(state, *names, token, attempt, most, deadline, delay, raw[:size])
+        return Flight(
+            state,
+            queue.rstrip(b"\0").decode(),
+            id.rstrip(b"\0").decode(),
+            token,
+            attempt,
+            most,
+            deadline,
+            delay,
+            raw[:size],
+        )
 
     def _at(self, slot: int) -> int:
         return _HEADER.size + self.slots + slot * _SLOT

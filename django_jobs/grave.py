@@ -4,7 +4,6 @@ import json
 import signal
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from django_jobs import flight
 from django_jobs.claims import pairs
@@ -12,7 +11,7 @@ from django_jobs.exceptions import JobTimeout, WorkerLost
 from django_jobs.failure import Failure
 from django_jobs.flight import Flight, FlightTable
 from django_jobs.queue import Queue
-from django_jobs.scripts import Call, Line
+from django_jobs.scripts import Call, Line, checked
 
 Recovered = tuple[str, list[tuple[str, int, str]], list[str]]  # queue, jobs, states
 
@@ -30,14 +29,16 @@ class Grave:
 
     def bury(self, line: Line, queues: Sequence[Queue]) -> list[Recovered]:
         """Close the worker, then move its jobs. Raises RedisError; then do it again."""
-        held = _checked(line.run([queue.close(self.worker, answered=self._answered) for queue in queues]))
+        held = checked(
+            line.run([queue.close(self.worker, answered=self._answered) for queue in queues])
+        )
         recovered: list[Recovered] = []
         for queue, last_claim in zip(queues, held, strict=True):
             mine = [job for job in self._flights if job.queue == queue.name]
             known = {job.id for job in mine}
             unknown = [(id, token) for id, token in pairs(last_claim) if id not in known]
             calls = self._calls(queue, mine, unknown)
-            replies = _checked(line.run([call for call, _ in calls])) if calls else []
+            replies = checked(line.run([call for call, _ in calls])) if calls else []
             for reply, (_, jobs) in zip(replies, calls, strict=True):
                 if jobs:
                     recovered.append((queue.name, jobs, [state.decode() for state in reply]))
@@ -75,8 +76,8 @@ class Grave:
             calls.append((queue.release(worker, proofs), []))
         cut = [job for job in jobs if job.state == flight.STARTED and job not in late]
         if cut and not self._released:
-            proofs = sorted((job.id, job.token, worker) for job in cut)
-            calls.append((queue.recover(proofs, self._why), proofs))
+            owned = sorted((job.id, job.token, worker) for job in cut)
+            calls.append((queue.recover(owned, self._why), owned))
         return calls
 
     def _timed_out(self, job: Flight) -> bool:
@@ -93,9 +94,7 @@ class Grave:
             error = json.loads(job.error)
         except ValueError:
             error = {}
-        return Failure(
-            error.get("exception", "Unknown"), error.get("message", ""), self.worker
-        )
+        return Failure(error.get("exception", "Unknown"), error.get("message", ""), self.worker)
 
 
 def cause(status: int | None) -> str:
@@ -110,10 +109,3 @@ def cause(status: int | None) -> str:
 
 def _proofs(jobs: Sequence[Flight]) -> list[tuple[str, int]]:
     return [(job.id, job.token) for job in jobs]
-
-
-def _checked(replies: list[Any]) -> list[Any]:
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
-    return replies

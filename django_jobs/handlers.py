@@ -126,9 +126,7 @@ def get_handler(name: str) -> Handler:
     except KeyError:
         near = difflib.get_close_matches(name, _registry, n=3, cutoff=0.5)
         known = f"Did you mean {', '.join(near)}?" if near else _what_is_known()
-        raise UnknownHandler(
-            f"No handler is registered as {name!r}. {known}"
-        ) from None
+        raise UnknownHandler(f"No handler is registered as {name!r}. {known}") from None
 
 
 def _what_is_known() -> str:

@@ -17,9 +17,7 @@ ProgressFunction = Callable[["Job", float, str], None]
 
 MAX_ATTEMPTS = 5
 
-_encode = DjangoJSONEncoder(
-    allow_nan=False, ensure_ascii=False, separators=(",", ":")
-).encode
+_encode = DjangoJSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
 
 
@@ -36,9 +34,7 @@ class Job:
     enqueued_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     priority: int = 0
     token: int = 1
-    progress_function: ProgressFunction | None = field(
-        default=None, repr=False, compare=False
-    )
+    progress_function: ProgressFunction | None = field(default=None, repr=False, compare=False)
 
     @property
     def attempts(self) -> int:
@@ -127,6 +123,17 @@ def _number(value: bytes | None, default: int) -> int:
         return default if value is None else int(value)
     except ValueError:
         return default
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How many jobs a queue has in each state."""
+
+    active: int
+    processing: int
+    failed: int
+    scheduled: int
+    paused: bool
 
 
 @dataclass(frozen=True, slots=True)

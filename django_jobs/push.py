@@ -63,9 +63,7 @@ class Carrier(Protocol):
         """Push the jobs if and when the transaction commits."""
 
 
-def push_on_commit(
-    connection: BaseDatabaseWrapper, queue: Queue, jobs: Sequence[NewJob]
-) -> None:
+def push_on_commit(connection: BaseDatabaseWrapper, queue: Queue, jobs: Sequence[NewJob]) -> None:
     """Push the jobs in a commit hook of this connection."""
     hooks = (hook for _, hook, *_ in reversed(connection.run_on_commit))
     earlier = next((hook for hook in hooks if isinstance(hook, Push)), None)
@@ -76,9 +74,7 @@ def push_on_commit(
 carrier: Carrier = push_on_commit
 
 
-def push_job(
-    handler: str | Handler, payload: Any = None, **options: Unpack[PushOptions]
-) -> str:
+def push_job(handler: str | Handler, payload: Any = None, **options: Unpack[PushOptions]) -> str:
     """Push a job for a handler, and return its id.
 
     Inside `atomic()` the push happens at commit, and never after a rollback; a Redis

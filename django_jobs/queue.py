@@ -8,8 +8,7 @@ the worker's side of the same machine: it returns calls, which a worker sends in
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 from redis.exceptions import RedisError
 
@@ -18,9 +17,9 @@ from django_jobs.beats import heart
 from django_jobs.claims import beat_call, claim_call, new_worker, pairs, read_claim
 from django_jobs.exceptions import Empty, LeaseLost, PushError
 from django_jobs.failure import Failure
-from django_jobs.job import MAX_ATTEMPTS, Claimed, Job, JobRecord
+from django_jobs.job import MAX_ATTEMPTS, Claimed, Job, JobRecord, Stats
 from django_jobs.options import JobOptions, NewJob, new_job
-from django_jobs.scripts import Call, Line, get_script, run, run_many
+from django_jobs.scripts import Call, Line, checked, get_script, run, run_many
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -30,17 +29,6 @@ T = TypeVar("T")
 PUSH_BATCH = 200  # jobs a script, so that none blocks Redis for long
 PAGE = 100
 BEATS_PER_LEASE = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """How many jobs a queue has in each state."""
-
-    active: int
-    processing: int
-    failed: int
-    scheduled: int
-    paused: bool
 
 
 class Queue:
@@ -53,7 +41,7 @@ class Queue:
     def __init__(
         self,
         name: str,
-        client: "Redis[bytes]",
+        client: "Redis",
         *,
         prefix: str = "jobs",
         cluster: bool = False,
@@ -78,9 +66,7 @@ class Queue:
 
     # For users.
 
-    def push(
-        self, payload: Any = None, handler: str = "", **options: Unpack[JobOptions]
-    ) -> str:
+    def push(self, payload: Any = None, handler: str = "", **options: Unpack[JobOptions]) -> str:
         """Push one job at once, and return its id; this never waits for a transaction.
 
         Raises PayloadError, OptionError, and PushError if Redis did not take it. Use
@@ -104,12 +90,16 @@ class Queue:
         them again is safe.
         """
         calls = [
-            self._call("push", *(value for job in jobs[i : i + PUSH_BATCH] for value in job.arguments()))
+            self._call(
+                "push", *(value for job in jobs[i : i + PUSH_BATCH] for value in job.arguments())
+            )
             for i in range(0, len(jobs), PUSH_BATCH)
         ]
         try:
             self._make_known()
-            replies = [run(self.client, calls[0])] if len(calls) == 1 else run_many(self.client, calls)
+            replies = (
+                [run(self.client, calls[0])] if len(calls) == 1 else run_many(self.client, calls)
+            )
             if any(reply[0] for reply in replies):
                 self._announced = False
                 self._make_known()
@@ -155,8 +145,8 @@ class Queue:
 
     def stats(self) -> Stats:
         """Return how many jobs are in each state."""
-        *counts, paused = run(self.client, self._call("stats"))
-        return Stats(*counts, paused=bool(paused))
+        active, processing, failed, scheduled, paused = run(self.client, self._call("stats"))
+        return Stats(active, processing, failed, scheduled, bool(paused))
 
     def job(self, id: str) -> JobRecord | None:
         """Return a job as it stands now; None if it succeeded or was removed."""
@@ -170,10 +160,8 @@ class Queue:
 
     def failed(self) -> Iterator[JobRecord]:
         """Yield the failed jobs, newest first; never loads them all."""
-        top, skip = "+inf", 0
-        while page := self.client.zrevrangebyscore(
-            f"{self.root}:failed", top, "-inf", start=skip, num=PAGE, withscores=True
-        ):
+        top, skip, key = "+inf", 0, f"{self.root}:failed"
+        while page := self._page(key, top, skip):
             last = page[-1][1]
             same = sum(1 for _, score in page if score == last)
             skip = skip + same if same == len(page) and float(top) == last else same
@@ -182,33 +170,36 @@ class Queue:
                 if (record := self.job(id.decode("utf-8", "replace"))) is not None:
                     yield record
 
+    def _page(self, key: str, top: str, skip: int) -> list[tuple[bytes, float]]:
+        found: Any = self.client.zrevrangebyscore(key, top, "-inf", skip, PAGE, withscores=True)
+        return cast(list[tuple[bytes, float]], found)
+
     # For operators. From another state nothing changes: False.
 
     def retry(self, id: str) -> bool:
         """Move a job from failed to active; its attempts begin anew."""
-        return run(self.client, self._call("retry", id)) == 1
+        return self._did("retry", id)
 
     def fail(self, id: str, reason: str) -> bool:
         """Move a job from active or scheduled to failed: stop retrying."""
         failure = Failure("Stopped", reason, "operator")
-        call = self._call("fail", id, failure.exception, failure.error)
-        return run(self.client, call) == 1
+        return self._did("fail", id, failure.exception, failure.error)
 
     def discard(self, id: str) -> bool:
         """Delete a failed job."""
-        return run(self.client, self._call("discard", id)) == 1
+        return self._did("discard", id)
 
     def cancel(self, id: str) -> bool:
         """Delete an active or scheduled job, so that it never runs."""
-        return run(self.client, self._call("cancel", id)) == 1
+        return self._did("cancel", id)
 
     def pause(self) -> bool:
         """Let workers claim nothing more from this queue; what runs goes on."""
-        return run(self.client, self._call("pause")) == 1
+        return self._did("pause")
 
     def resume(self) -> bool:
         """Let workers claim from this queue again."""
-        return run(self.client, self._call("resume")) == 1
+        return self._did("resume")
 
     def promote(self, limit: int = 1000) -> int:
         """Move what is due from scheduled to active; claim does the same by itself."""
@@ -220,9 +211,7 @@ class Queue:
         """Record that jobs (id, token) succeeded: processing -> gone."""
         return self._call("settle_succeeded", worker, *(value for job in jobs for value in job))
 
-    def settle_retry(
-        self, worker: str, jobs: Iterable[tuple[str, int, float, Failure]]
-    ) -> Call:
+    def settle_retry(self, worker: str, jobs: Iterable[tuple[str, int, float, Failure]]) -> Call:
         """Record failed attempts (id, token, delay in s, why): processing -> active | scheduled."""
         args: list[str | int] = []
         for id, token, delay, why in jobs:
@@ -278,6 +267,9 @@ class Queue:
     def _call(self, script: str, *args: str | int) -> Call:
         return Call(get_script(script), self.keys, args)
 
+    def _did(self, script: str, *args: str) -> bool:
+        return bool(run(self.client, self._call(script, *args)) == 1)
+
     def _make_known(self) -> None:
         if not self._announced and self._announce is not None:
             self._announce(self.name)
@@ -292,10 +284,7 @@ class Queue:
                     claim_call([self], worker, 1, self.lease, slots=1),
                 ]
             )
-            for reply in replies:
-                if isinstance(reply, Exception):
-                    raise reply
-            answer = read_claim(replies[1], [self])
+            answer = read_claim(checked(replies)[1], [self])
         except (RedisError, OSError):
             line.close()
             self._abandon(worker)

@@ -11,7 +11,7 @@ from django_jobs.executor import Policy
 from django_jobs.handlers import all_handlers
 from django_jobs.queue import Queue
 from django_jobs.supervisor import Supervisor
-from django_jobs.worker import WorkerOptions
+from django_jobs.worker_options import WorkerOptions
 
 
 def parse_queues(text: str | None) -> tuple[list[str], dict[str, int]]:

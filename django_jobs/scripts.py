@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from redis import Redis
-from redis.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 FOLDER = Path(__file__).parent / "lua"
@@ -54,13 +53,11 @@ class Call:
 
     def command(self, *, whole: bool = False) -> tuple[Value, ...]:
         """Return the Redis command; `whole` sends the text, for a server that lost it."""
-        verb, body = (
-            ("EVAL", self.script.text) if whole else ("EVALSHA", self.script.sha)
-        )
+        verb, body = ("EVAL", self.script.text) if whole else ("EVALSHA", self.script.sha)
         return (verb, body, len(self.keys), *self.keys, *self.args)
 
 
-def run(client: "Redis[bytes]", call: Call) -> Any:
+def run(client: Redis, call: Call) -> Any:
     """Send one call over a client's pool, with the client's retries; return the reply."""
     try:
         return client.execute_command(*call.command())
@@ -68,26 +65,31 @@ def run(client: "Redis[bytes]", call: Call) -> Any:
         return client.execute_command(*call.command(whole=True))
 
 
-def run_many(client: "Redis[bytes]", calls: Sequence[Call]) -> list[Any]:
+def run_many(client: Redis, calls: Sequence[Call]) -> list[Any]:
     """Send calls in one round trip, never in MULTI (refused when Redis is full)."""
     replies = _pipeline(client, [call.command() for call in calls])
     lost = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     again = _pipeline(client, [calls[i].command(whole=True) for i in lost])
     for i, reply in zip(lost, again, strict=True):
         replies[i] = reply
+    return checked(replies)
+
+
+def checked(replies: list[Any]) -> list[Any]:
+    """Return the replies. Raises the first of them that is an error."""
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
     return replies
 
 
-def _pipeline(client: "Redis[bytes]", commands: list[tuple[Value, ...]]) -> list[Any]:
+def _pipeline(client: Redis, commands: list[tuple[Value, ...]]) -> list[Any]:
     if not commands:
         return []
     with client.pipeline(transaction=False) as pipeline:
         for command in commands:
             pipeline.execute_command(*command)
-        return cast(list[Any], pipeline.execute(raise_on_error=False))
+        return pipeline.execute(raise_on_error=False)
 
 
 class Line:
@@ -97,10 +99,10 @@ class Line:
     knows of (redis-py's clients repeat a command whose reply is lost).
     """
 
-    def __init__(self, client: "Redis[bytes]", **overrides: Any) -> None:
+    def __init__(self, client: Redis, **overrides: Any) -> None:
         self._pool = client.connection_pool
         self._overrides = overrides
-        self._connection: AbstractConnection | None = None
+        self._connection: Any = None
 
     def run(self, calls: Sequence[Call]) -> list[Any]:
         """Send calls in one round trip; a reply may be a RedisError. Raises RedisError.
@@ -118,9 +120,7 @@ class Line:
     def send(self, *command: Value) -> None:
         """Send a command whose reply is read later, by `receive`."""
         connection = self._connect()
-        connection.send_packed_command(
-            connection.pack_command(*command), check_health=False
-        )
+        connection.send_packed_command(connection.pack_command(*command), check_health=False)
 
     def receive(self) -> Any:
         """Read one reply. Raises RedisError."""
@@ -132,7 +132,7 @@ class Line:
         """Return the socket's descriptor, to wait for a reply; -1 if not connected."""
         if self._connection is None:
             return -1
-        return cast(int, self._connection._sock.fileno())  # noqa: SLF001
+        return int(self._connection._sock.fileno())  # noqa: SLF001
 
     def close(self) -> None:
         """Hang up; the next call connects again."""
@@ -149,22 +149,20 @@ class Line:
     def _round_trip(self, commands: list[tuple[Value, ...]]) -> list[Any]:
         try:
             connection = self._connect()
-            connection.send_packed_command(
-                connection.pack_commands(commands), check_health=False
-            )
+            connection.send_packed_command(connection.pack_commands(commands), check_health=False)
             return [self._reply(connection) for _ in commands]
         except (RedisError, OSError):
             self.close()
             raise
 
     @staticmethod
-    def _reply(connection: AbstractConnection) -> Any:
+    def _reply(connection: Any) -> Any:
         try:
             return connection.read_response()
         except ResponseError as error:
             return error
 
-    def _connect(self) -> AbstractConnection:
+    def _connect(self) -> Any:
         if self._connection is None:
             pool = self._pool
             if self._overrides:

@@ -119,9 +119,7 @@ def tell(claimed: Claimed, outcome: Outcome) -> None:
             job_failed.send_robust(claimed.handler, job=_job(claimed), error=outcome.error)
 
 
-def tell_recovered(
-    queue: str, jobs: Sequence[tuple[str, int, str]], states: Sequence[str]
-) -> None:
+def tell_recovered(queue: str, jobs: Sequence[tuple[str, int, str]], states: Sequence[str]) -> None:
     """Log each job that was taken back from a dead worker, and send `job_recovered`."""
     for (id, _, worker), state in zip(jobs, states, strict=True):
         if state:

@@ -24,7 +24,8 @@ from django_jobs import flight, grave
 from django_jobs.claims import beat_call, new_worker
 from django_jobs.queue import BEATS_PER_LEASE, Queue
 from django_jobs.scripts import Line
-from django_jobs.worker import RECYCLE, Worker, WorkerOptions
+from django_jobs.worker import RECYCLE, Worker
+from django_jobs.worker_options import WorkerOptions
 
 log = logging.getLogger("django_jobs")
 
@@ -61,8 +62,11 @@ class Supervisor:
         discover: Callable[[], list[str]] | None = None,
         before_fork: Callable[[], None] = lambda: None,
     ) -> None:
-        method = "fork" if sys.platform == "linux" else "spawn"
-        self._context = multiprocessing.get_context(method)
+        self._context = (
+            multiprocessing.get_context("fork")
+            if sys.platform == "linux"
+            else multiprocessing.get_context("spawn")
+        )
         self._queues = list(queues)
         self._open_queue = open_queue
         self._options = options
@@ -211,12 +215,18 @@ class Supervisor:
                 if job.state == flight.STARTED and 0 < job.deadline < now - KILL_GRACE
             ]
             if late:
-                log.error("Worker %s is killed: job %s is past its timeout.", child.process.pid, late[0].id)
+                log.error(
+                    "Worker %s is killed: job %s is past its timeout.",
+                    child.process.pid,
+                    late[0].id,
+                )
                 child.timed_out = True
                 child.process.kill()
             stuck = now - child.table.last_turn > STUCK
             if stuck and not child.reported:
-                log.error("Worker %s: its main loop has not turned for %g s.", child.process.pid, STUCK)
+                log.error(
+                    "Worker %s: its main loop has not turned for %g s.", child.process.pid, STUCK
+                )
             child.reported = stuck
 
     # Beats.

@@ -7,57 +7,35 @@ outcome from a thread, or word from the supervisor.
 import logging
 import os
 import random
-import select
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from django_jobs import flight
-from django_jobs.claims import claim_call, new_worker, read_claim, read_held, sweep_call, triples
-from django_jobs.exceptions import JobTimeout, LeaseLost, WorkerLost
-from django_jobs.executor import Executor, Outcome, Policy, find_handler
-from django_jobs.failure import Failure
+from django_jobs.claims import claim_call, new_worker, read_claim, read_held
+from django_jobs.exceptions import JobTimeout, LeaseLost
+from django_jobs.executor import Executor, Outcome, find_handler
 from django_jobs.handlers import Handler
 from django_jobs.job import Claimed, Job
-from django_jobs.queue import BEATS_PER_LEASE, Queue
+from django_jobs.queue import Queue
+from django_jobs.rest import Rest
 from django_jobs.scripts import Call, Line
 from django_jobs.settling import Settling, tell_recovered
+from django_jobs.sweeper import Sweeper
+from django_jobs.worker_options import AHEAD, WorkerOptions
 
 log = logging.getLogger("django_jobs")
 
-AHEAD = 128  # jobs held beyond the free slots, at most
 POLL = 5.0  # seconds between looks of an idle worker, jittered
 RECYCLE = 75  # exit status: start another one
 LONGEST_PAUSE = 5.0  # seconds between tries while Redis is away
 
 Calls = list[tuple[Call, Callable[[Any], None]]]
-
-
-@dataclass(frozen=True)
-class WorkerOptions:
-    """How a worker works; `lease` and `unknown_wait` in seconds, `max_memory` in MB."""
-
-    concurrency: int = 8
-    lease: float = 15.0
-    weights: Mapping[str, int] = field(default_factory=dict)  # empty: strict order
-    policy: Policy = field(default_factory=Policy)
-    policies: Mapping[str, Policy] = field(default_factory=dict)
-    failed_ttl: float | None = None
-    failed_ttls: Mapping[str, float | None] = field(default_factory=dict)
-    drain: bool = False
-    max_jobs: int | None = None
-    max_memory: int | None = None
-    unknown_wait: float = 900.0
-
-    @property
-    def slots(self) -> int:
-        """Return how many jobs a worker may hold, the ended but unsettled ones too."""
-        return 2 * (self.concurrency + AHEAD)
 
 
 class Worker:
@@ -78,27 +56,21 @@ class Worker:
         self._pipe = pipe
         self._id = table.worker
         self._line = Line(queues[0].client)
-        self._hints = Line(queues[0].client, socket_timeout=None)
-        self._asked = False  # a BLPOP is under way
+        self._rest = Rest(queues[0].client, pipe)
         self._number = 0
         self._held: dict[tuple[str, str], Claimed] = {}
         self._limits: dict[Claimed, float] = {}
         self._done: deque[tuple[Claimed, Outcome]] = deque()
         self._settling = Settling(self._forget)
-        self._policies = {
-            name: options.policies.get(name, options.policy) for name in self.queues
-        }
+        self._policies = {name: options.policies.get(name, options.policy) for name in self.queues}
         self._executor = self._make_executor()
-        self._bell_out, self._bell_in = os.pipe()
-        os.set_blocking(self._bell_in, False)  # noqa: FBT003
-        os.set_blocking(self._bell_out, False)  # noqa: FBT003
-        self._asleep = False
         self._hungry, self._stopping, self._unsure = True, False, False
-        self._cursors: dict[str, bytes] = {}
-        self._orphans: list[tuple[Queue, list[tuple[str, int, str]]]] = []
+        self._sweeper = Sweeper(
+            options.lease, lambda name: options.failed_ttls.get(name, options.failed_ttl)
+        )
         self._give_back: list[tuple[Queue, list[tuple[str, int]]]] = []
         now = time.monotonic()
-        self._poll_at, self._sweep_at, self._quiet_until = now, now, 0.0
+        self._poll_at, self._quiet_until = now, 0.0
         self._failures, self._count, self._rate, self._trip = 0, 0, 0.0, 0.001
         self._empty = False
 
@@ -132,7 +104,7 @@ class Worker:
         self._table.start(claimed.slot, deadline)
         if deadline:
             self._limits[claimed] = deadline
-            self._ring()
+            self._rest.ring()
 
     def _ended(self, claimed: Claimed, outcome: Outcome) -> None:
         if outcome.kind == "succeeded":
@@ -141,14 +113,7 @@ class Worker:
             state = flight.RETRY if outcome.kind == "retry" else flight.FAILED
             self._table.end(claimed.slot, state, outcome.delay, outcome.failure.error)
         self._done.append((claimed, outcome))
-        self._ring()
-
-    def _ring(self) -> None:
-        if self._asleep:
-            try:
-                os.write(self._bell_in, b"!")
-            except BlockingIOError:
-                return
+        self._rest.ring()
 
     def _progress(self, job: Job, fraction: float, text: str) -> None:
         self.queues[job.queue].progress_function(self._id)(job, fraction, text)
@@ -201,38 +166,36 @@ class Worker:
             else:
                 self._settling.add(claimed, outcome)
                 self._count += 1
-        if self.options.max_jobs and self._count >= self.options.max_jobs:
-            self._stopping = self._stopping or not self._stop()
-        if self.options.max_memory and _memory() > self.options.max_memory:
-            self._stopping = self._stopping or not self._stop()
+        if not self._stopping and self._used_up():
+            self._stop()
+
+    def _used_up(self) -> bool:
+        jobs, memory = self.options.max_jobs, self.options.max_memory
+        return bool((jobs and self._count >= jobs) or (memory and _memory() > memory))
 
     def _over(self) -> bool:
-        if self._held or self._settling or self._give_back or self._orphans:
+        if self._held or self._settling or self._give_back or self._sweeper:
             return False
         return self._stopping or (self.options.drain and self._empty)
 
     def _end(self) -> int:
         self._line.close()
-        self._hints.close()
+        self._rest.close()
         recycled = self._stopping and bool(self.options.max_jobs or self.options.max_memory)
         return RECYCLE if recycled else 0
 
     def _room(self) -> tuple[int, int]:
         """Return how many jobs to claim: for free slots, and ahead for one round trip."""
-        running = len(self._held) - len(self._settling)
-        slots = max(0, self.options.concurrency - running)
-        ahead = min(AHEAD, int(self._rate * self._trip))
-        ahead = max(0, min(ahead, self._table.room - slots, ahead + self.options.concurrency - running))
-        return slots, ahead - max(0, ahead + slots - self._table.room)
+        free = self.options.concurrency - (len(self._held) - len(self._settling))
+        slots = min(max(0, free), self._table.room)
+        ahead = min(AHEAD, int(self._rate * self._trip)) + min(free, 0)
+        return slots, max(0, min(ahead, self._table.room - slots))
 
     def _calls(self) -> Calls:
         calls: Calls = self._settling.calls(self.queues, self._id)
         for queue, jobs in self._give_back:
             calls.append((queue.release(self._id, jobs), lambda _: None))
         self._give_back = []
-        for queue, orphans in self._orphans:
-            calls.append((queue.recover(orphans, _lost()), _Recovered(queue, orphans)))
-        self._orphans = []
         if self._unsure:
             return calls + self._ask_what_is_held()
         now, order = time.monotonic(), self._order()
@@ -241,12 +204,12 @@ class Worker:
         if not self._stopping and (look or (len(calls) > 0 and slots)):
             self._hungry = False
             self._number += 1
-            call = claim_call(order, self._id, self._number, self.options.lease, slots=slots, ahead=ahead)
+            call = claim_call(
+                order, self._id, self._number, self.options.lease, slots=slots, ahead=ahead
+            )
             calls.append((call, lambda reply: self._claimed(reply, order, slots + ahead)))
             self._poll_at = now + POLL * random.uniform(0.8, 1.0)
-        if now >= self._sweep_at and not self._stopping:
-            calls.append(self._sweep(order, now))
-        return calls
+        return calls + self._sweeper.calls(order, look=not self._stopping)
 
     def _order(self) -> list[Queue]:
         """Return the queues in order of preference: as given, or drawn by weight."""
@@ -255,22 +218,6 @@ class Worker:
         if weights:
             queues.sort(key=lambda q: random.random() ** (1 / weights.get(q.name, 1)), reverse=True)
         return queues
-
-    def _sweep(self, order: list[Queue], now: float) -> tuple[Call, Callable[[Any], None]]:
-        beat = self.options.lease / BEATS_PER_LEASE
-        self._sweep_at = now + beat * random.uniform(0.8, 1.0)
-        cursors = [self._cursors.get(queue.name, b"0") for queue in order]
-        options = self.options
-        ttls = [options.failed_ttls.get(queue.name, options.failed_ttl) for queue in order]
-        return sweep_call(order, 2 * beat, cursors, ttls), lambda reply: self._swept(reply, order)
-
-    def _swept(self, reply: list[Any], order: list[Queue]) -> None:
-        for queue, (cursor, found, *flat) in zip(order, reply, strict=True):
-            self._cursors[queue.name] = cursor
-            if flat:
-                self._orphans.append((queue, triples(flat)))
-            if found or (flat and cursor != b"0"):
-                self._sweep_at = 0.0  # a worker is dead: walk on at once
 
     def _claimed(self, reply: Any, order: list[Queue], room: int) -> None:
         answer = read_claim(reply, order)
@@ -313,11 +260,11 @@ class Worker:
         for queue in self.queues.values():
             known = [c for c in self._held.values() if c.queue == queue.name]
             call = queue.held(self._id, self._number, [(c.id, c.token) for c in known])
-            calls.append((call, _Held(self, queue, known)))
+            calls.append((call, partial(self._learn, queue, known)))
         self._unsure = False
         return calls
 
-    def learn(self, queue: Queue, known: list[Claimed], reply: Any) -> None:
+    def _learn(self, queue: Queue, known: list[Claimed], reply: Any) -> None:
         """Take the answer to `held`: drop what was lost, give back what was not known."""
         answer = read_held(reply)
         for claimed, stands in zip(known, answer.stands, strict=True):
@@ -381,64 +328,20 @@ class Worker:
     def _wait(self) -> None:
         """Sleep until a hint, an outcome, the supervisor, or the clock says to go on."""
         now = time.monotonic()
-        times = [self._poll_at, self._sweep_at, *list(self._limits.values())]
+        times = [self._poll_at, self._sweeper.due, *list(self._limits.values())]
         if now < self._quiet_until:
             times = [self._quiet_until]
         elif self._room()[0] and not self._stopping:
-            self._ask_for_hint()
-        files: list[Any] = [self._pipe, self._bell_out]
-        if self._asked:
-            files.append(self._hints.fileno())
-        self._asleep = True
-        timeout = max(0.0, min(min(times) - now, 1.0 if self._stopping else POLL))
-        ready = [] if self._done else select.select(files, [], [], timeout)[0]
-        self._asleep = False
-        if self._bell_out in ready:
-            os.read(self._bell_out, 4096)
-        if self._asked and files[-1] in ready:
-            self._take_hint()
-
-    def _ask_for_hint(self) -> None:
-        if self._asked:
-            return
-        try:
-            names = [f"{queue.root}:wake" for queue in self.queues.values()]
-            self._hints.send("BLPOP", *names, int(POLL))
-            self._asked = True
-        except (RedisError, OSError) as error:
-            self._hints.close()
-            self._away(error)
-
-    def _take_hint(self) -> None:
-        self._asked = False
-        try:
-            self._hungry = self._hints.receive() is not None or self._hungry
-        except (RedisError, OSError):
-            self._hints.close()
+            try:
+                self._rest.ask([f"{queue.root}:wake" for queue in self.queues.values()], POLL)
+            except (RedisError, OSError) as error:
+                self._away(error)
+                return
+        if self._rest.sleep(min(min(times) - now, 1.0 if self._stopping else POLL), self._busy):
             self._hungry = True
 
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    worker: Worker
-    queue: Queue
-    known: list[Claimed]
-
-    def __call__(self, reply: Any) -> None:
-        self.worker.learn(self.queue, self.known, reply)
-
-
-@dataclass(frozen=True, slots=True)
-class _Recovered:
-    queue: Queue
-    jobs: list[tuple[str, int, str]]
-
-    def __call__(self, reply: Any) -> None:
-        tell_recovered(self.queue.name, self.jobs, [state.decode() for state in reply])
-
-
-def _lost() -> Failure:
-    return Failure.of(WorkerLost("Its worker's lease ran out."), "")
+    def _busy(self) -> bool:
+        return bool(self._done)
 
 
 def _memory() -> int:

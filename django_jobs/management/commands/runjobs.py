@@ -1,15 +1,21 @@
 """`manage.py runjobs`: pull jobs and run their handlers."""
 
-import os
 import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import autoreload
 
-from django_jobs.runner import banner, make_supervisor, open_queues, parse_queues
-from django_jobs.runner import all_queue_names, worker_settings
-from django_jobs.worker import WorkerOptions
+from django_jobs.checks import check_redis
+from django_jobs.reload import run_reloading
+from django_jobs.runner import (
+    all_queue_names,
+    banner,
+    make_supervisor,
+    open_queues,
+    parse_queues,
+    worker_settings,
+)
+from django_jobs.worker_options import WorkerOptions
 
 
 class Command(BaseCommand):
@@ -31,8 +37,8 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         """Run the supervisor."""
-        if options["reload"] and os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) != "true":
-            sys.exit(autoreload.restart_with_reloader())
+        if options["reload"]:
+            sys.exit(run_reloading([word for word in sys.argv if word != "--reload"]))
         try:
             names, weights = parse_queues(options["queues"])
             work = WorkerOptions(
@@ -53,6 +59,8 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(banner(names, queues, options["processes"], options["concurrency"]))
+        for message in check_redis():
+            self.stderr.write(str(message))
         self.stdout.flush()
         sys.exit(supervisor.run())
 

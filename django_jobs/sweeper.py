@@ -1,0 +1,64 @@
+"""A worker's share of looking for dead workers, and taking their jobs back."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django_jobs.claims import sweep_call, triples
+from django_jobs.exceptions import WorkerLost
+from django_jobs.failure import Failure
+from django_jobs.queue import BEATS_PER_LEASE, Queue
+from django_jobs.scripts import Call
+from django_jobs.settling import tell_recovered
+
+Apply = Callable[[Any], None]
+
+WHY = Failure.of(WorkerLost("Its worker's lease ran out."), "")
+
+
+class Sweeper:
+    """Looks every beat, a bounded number of jobs at a time; on at once when one is dead."""
+
+    def __init__(self, lease: float, failed_ttl: Callable[[str], float | None]) -> None:
+        self.due = time.monotonic()
+        self._beat = lease / BEATS_PER_LEASE
+        self._failed_ttl = failed_ttl
+        self._cursors: dict[str, bytes] = {}
+        self._orphans: list[tuple[Queue, list[tuple[str, int, str]]]] = []
+
+    def __bool__(self) -> bool:
+        """Say whether jobs of dead workers are to be taken back."""
+        return bool(self._orphans)
+
+    def calls(self, queues: Sequence[Queue], *, look: bool) -> list[tuple[Call, Apply]]:
+        """Return what to send now: taking back what was found, and the next look if due."""
+        calls: list[tuple[Call, Apply]] = []
+        for queue, orphans in self._orphans:
+            calls.append((queue.recover(orphans, WHY), _Recovered(queue, orphans)))
+        self._orphans = []
+        now = time.monotonic()
+        if look and now >= self.due:
+            self.due = now + self._beat * random.uniform(0.8, 1.0)
+            cursors = [self._cursors.get(queue.name, b"0") for queue in queues]
+            ttls = [self._failed_ttl(queue.name) for queue in queues]
+            call = sweep_call(queues, 2 * self._beat, cursors, ttls)
+            calls.append((call, lambda reply: self._found(reply, queues)))
+        return calls
+
+    def _found(self, reply: list[Any], queues: Sequence[Queue]) -> None:
+        for queue, (cursor, dead, *flat) in zip(queues, reply, strict=True):
+            self._cursors[queue.name] = cursor
+            if flat:
+                self._orphans.append((queue, triples(flat)))
+            if dead or (flat and cursor != b"0"):
+                self.due = 0.0
+
+
+class _Recovered:
+    def __init__(self, queue: Queue, jobs: list[tuple[str, int, str]]) -> None:
+        self._queue = queue
+        self._jobs = jobs
+
+    def __call__(self, reply: Any) -> None:
+        tell_recovered(self._queue.name, self._jobs, [state.decode() for state in reply])

@@ -1,0 +1,219 @@
+"""`runjobs` as real processes, with a ledger outside Redis."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from django_jobs.connection import get_queue
+from django_jobs.push import push_job, push_jobs
+from tests.conftest import wait_until
+
+Runjobs = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    """A file that handlers write to."""
+    path = tmp_path / "ledger"
+    path.touch()
+    return path
+
+
+def events(ledger: Path) -> list[tuple[str, str, int]]:
+    """Return event, job id and attempt of each line."""
+    lines = [line.split() for line in ledger.read_text().splitlines()]
+    return [(event, id, int(attempt)) for event, id, attempt, *_ in lines]
+
+
+def ran(ledger: Path) -> Counter[str]:
+    """Return how often each job ran to its end."""
+    return Counter(id for event, id, _ in events(ledger) if event == "ran")
+
+
+@pytest.fixture
+def runjobs(client: "Redis[bytes]", ledger: Path) -> Iterator[Runjobs]:
+    """Start `runjobs` in a process group of its own; what is left is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*words: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "django", "runjobs", *words],
+            env={**os.environ, "LEDGER": str(ledger), "DJANGO_SETTINGS_MODULE": "tests.settings"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def drain(runjobs: Runjobs, *words: str) -> str:
+    """Run `runjobs --drain` to its end and return what it printed."""
+    process = runjobs("--drain", *words)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    return output
+
+
+def children(process: "subprocess.Popen[str]") -> list[int]:
+    """Return the process ids of the workers."""
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in path.read_text().split()]
+
+
+def test_drain_runs_each_job_once_and_says_what_it_serves(runjobs: Runjobs, ledger: Path) -> None:
+    ids = push_jobs("test.quick", [{}] * 300) + [push_job("test.nap_async", {"seconds": 0.1})]
+    output = drain(runjobs, "--processes", "2")
+    assert ran(ledger) == Counter(ids)
+    assert "test.quick" in output
+    assert "tests.testapp.jobs" in output
+    assert get_queue().stats().active == get_queue().stats().processing == 0
+
+
+def test_failures_are_retried_five_times_then_kept(runjobs: Runjobs, ledger: Path) -> None:
+    broken, hopeless = push_job("test.broken"), push_job("test.hopeless")
+    leave = push_job("test.leave")
+    output = drain(runjobs)
+    assert [attempt for _, id, attempt in events(ledger) if id == broken] == [1, 2, 3, 4, 5]
+    failed = {record.id: record for record in get_queue().failed()}
+    assert set(failed) == {broken, hopeless, leave}
+    assert failed[broken].errors[-1].message == "out of order"
+    assert "out of order" in failed[broken].errors[-1].traceback
+    assert failed[hopeless].attempts == 1
+    assert failed[leave].exception == "SystemExit"
+    assert broken in output
+
+
+def test_timeouts_end_sync_and_async_runs(runjobs: Runjobs) -> None:
+    ids = {push_job("test.endless"), push_job("test.endless_async")}
+    drain(runjobs)
+    failed = list(get_queue().failed())
+    assert {record.id for record in failed} == ids
+    assert {record.exception for record in failed} == {"django_jobs.exceptions.JobTimeout"}
+
+
+def test_an_unknown_handler_fails_at_once_when_draining(runjobs: Runjobs) -> None:
+    id = push_job("test.gone", check=False)
+    drain(runjobs)
+    (record,) = get_queue().failed()
+    assert record.id == id
+    assert record.exception == "django_jobs.exceptions.UnknownHandler"
+
+
+def test_a_job_that_kills_its_worker_ends_as_failed_and_its_neighbours_run(
+    runjobs: Runjobs, ledger: Path
+) -> None:
+    poison = push_job("test.kill")
+    good = push_jobs("test.quick", [{}] * 6)
+    process = runjobs()
+    wait_until(lambda: get_queue().stats().failed == 1 and set(good) <= set(ran(ledger)), 30)
+    (record,) = get_queue().failed()
+    assert record.id == poison
+    assert record.exception == "django_jobs.exceptions.WorkerLost"
+    assert "SIGKILL" in record.errors[-1].message
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+
+
+def test_a_killed_child_costs_only_what_it_cut_short(runjobs: Runjobs, ledger: Path) -> None:
+    ids = push_jobs("test.nap", [{"seconds": 0.4}] * 24)
+    process = runjobs("--concurrency", "4")
+    wait_until(lambda: sum(ran(ledger).values()) >= 4 and len(events(ledger)) >= 8)
+    (child,) = children(process)
+    os.kill(child, signal.SIGKILL)
+    killed = time.monotonic()
+    wait_until(lambda: max(attempt for *_, attempt in events(ledger)) == 2)
+    assert time.monotonic() - killed < 1.5
+    wait_until(lambda: set(ran(ledger)) == set(ids), 30)
+    cut_short = {id for event, id, attempt in events(ledger) if attempt == 2}
+    assert len(cut_short) <= 4
+    assert all(count == 1 for id, count in ran(ledger).items() if id not in cut_short)
+    wait_until(lambda: get_queue().stats().processing == 0)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+
+
+def test_sigterm_to_the_group_gives_unfinished_jobs_back_uncounted(
+    runjobs: Runjobs, ledger: Path
+) -> None:
+    ids = push_jobs("test.nap", [{"seconds": 30}] * 3)
+    process = runjobs("--concurrency", "2", "--shutdown-timeout", "1")
+    wait_until(lambda: len(events(ledger)) == 2)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(3) == 0
+    stats = get_queue().stats()
+    assert (stats.active, stats.processing) == (3, 0)
+    records = [get_queue().job(id) for id in ids]
+    assert [record.attempts for record in records if record] == [0, 0, 0]
+    assert [get_queue().pull(lambda job: job.id) for _ in ids] == ids
+
+
+def test_a_tree_killed_at_once_is_recovered_after_its_lease(
+    runjobs: Runjobs, ledger: Path
+) -> None:
+    ids = push_jobs("test.nap", [{"seconds": 1.0}] * 4)
+    first = runjobs()
+    wait_until(lambda: len(events(ledger)) == 4)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait(10)
+    second = runjobs()
+    wait_until(lambda: set(ran(ledger)) == set(ids), 30)
+    wait_until(lambda: get_queue().stats().processing == 0)
+    assert {attempt for event, _, attempt in events(ledger) if event == "ran"} == {2}
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(10) == 0
+
+
+def test_workers_outlive_redis_connections(
+    runjobs: Runjobs, ledger: Path, client: "Redis[bytes]"
+) -> None:
+    process = runjobs()
+    ids = push_jobs("test.nap", [{"seconds": 0.05}] * 100)
+    while len(ran(ledger)) < 60:
+        client.client_kill_filter(_type="normal", skipme=True)
+        before = len(ran(ledger))
+        wait_until(lambda seen=before: len(ran(ledger)) > seen, 20)  # type: ignore[misc]
+    wait_until(lambda: set(ran(ledger)) == set(ids), 30)
+    assert all(count == 1 for count in ran(ledger).values())
+    wait_until(lambda: get_queue().stats().processing == 0)
+    assert process.poll() is None
+
+
+def test_max_jobs_renews_the_process(runjobs: Runjobs, ledger: Path) -> None:
+    push_jobs("test.quick", [{}] * 30)
+    drain(runjobs, "--max-jobs", "10", "--concurrency", "2")
+    assert len(ran(ledger)) == 30
+    pids = {line.split()[3] for line in ledger.read_text().splitlines()}
+    assert len(pids) >= 2
+
+
+def test_a_queue_that_appears_later_is_served(runjobs: Runjobs, ledger: Path) -> None:
+    process = runjobs()
+    first = push_job("test.quick")
+    wait_until(lambda: first in ran(ledger))
+    late = push_job("test.quick", queue="late")
+    wait_until(lambda: late in ran(ledger), 20)
+    assert process.poll() is None
+
+
+@pytest.mark.parametrize("words", [["--queues", "a:x"], ["--queues", "a:2,b"], ["--queues", "a b!"]])
+def test_bad_queues_are_refused(runjobs: Runjobs, words: list[str]) -> None:
+    process = runjobs(*words)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "queue" in output

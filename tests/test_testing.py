@@ -1,0 +1,46 @@
+"""`django_jobs.testing`, as projects use it; in a process of its own, for its prefix."""
+
+import subprocess
+import sys
+
+SCRIPT = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+import django; django.setup()
+from django.core.management import call_command
+from django.db import connections, transaction
+from django.test.utils import setup_databases
+setup_databases(verbosity=0, interactive=False)
+from django_jobs import push_job, get_queue
+from django_jobs.testing import make_job, pushed_jobs, run_jobs
+from tests.testapp.jobs import note
+from tests.testapp.models import Note
+
+with transaction.atomic():
+    push_job(note, {"text": "one"})
+    push_job("test.hopeless")
+    push_job("test.note_async", {"text": "async"})
+    push_job("test.quick", delay=60)
+    assert [record.handler for record in pushed_jobs()] == [
+        "test.note", "test.hopeless", "test.note_async", "test.quick"]
+    assert len(pushed_jobs(note)) == 1
+    assert run_jobs() == 3
+    assert Note.objects.count() == 2
+    transaction.set_rollback(True)
+assert Note.objects.count() == 0
+assert get_queue().stats().failed == 1
+note(make_job(note, {"text": "direct"}))
+assert Note.objects.get().text == "direct"
+assert get_queue().root.startswith("jobs-test-")
+print("prefix", get_queue().root.split(":")[0])
+"""
+
+
+def test_jobs_run_in_the_test_and_leave_no_keys(client) -> None:  # type: ignore[no-untyped-def]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    prefix = done.stdout.split()[-1]
+    assert prefix.startswith("jobs-test-")
+    assert client.keys(f"{prefix}:*") == []
