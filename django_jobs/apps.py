@@ -15,5 +15,6 @@ class JobsConfig(AppConfig):
     verbose_name = _("Background jobs")
 
     def ready(self) -> None:
-        """Import `jobs` of every installed app."""
+        """Register the checks, and import `jobs` of every installed app."""
+        checks.register_all()
         autodiscover_modules("jobs")

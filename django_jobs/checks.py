@@ -15,7 +15,13 @@ from django_jobs.connection import get_client
 from django_jobs.exceptions import JobsError
 
 
-@register("jobs")
+def register_all() -> None:
+    """Hand the checks to Django; the one that asks Redis is for `check --deploy`."""
+    register(check_settings, "jobs")
+    register(check_names, "jobs")
+    register(check_redis, "jobs", deploy=True)
+
+
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Name every key and value of JOBS that cannot be used."""
     raw = getattr(settings, "JOBS", {})
@@ -34,7 +40,6 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     return found
 
 
-@register("jobs")
 def check_names(**_: Any) -> list[CheckMessage]:
     """Warn when another app hides `runjobs`, or a package `jobs` hides `jobs.py`."""
     found: list[CheckMessage] = []
@@ -60,7 +65,6 @@ def check_names(**_: Any) -> list[CheckMessage]:
     return found
 
 
-@register("jobs", deploy=True)
 def check_redis(**_: Any) -> list[CheckMessage]:
     """Ask Redis whether it answers, and whether it is set up to keep jobs."""
     if problems(getattr(settings, "JOBS", {})):

@@ -5,7 +5,7 @@ import ctypes
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -27,7 +27,8 @@ IDLE = 1.0  # seconds until an idle thread closes its database connections
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run produced: succeeded, retry, failed, unknown (no such handler), lost."""
+    """What a run produced: succeeded, retry, failed, unknown (no such
+    handler), released (given back), lost."""
 
     kind: str
     delay: float = 0.0
@@ -37,6 +38,7 @@ class Outcome:
 
 SUCCEEDED = Outcome("succeeded")
 UNKNOWN = Outcome("unknown")
+RELEASED = Outcome("released")
 LOST = Outcome("lost")
 
 Done = Callable[[Claimed, Outcome], None]
@@ -98,14 +100,14 @@ class Executor:
     def __init__(
         self,
         concurrency: int,
-        policies: Mapping[str, Policy],
+        policy_of: Callable[[str], Policy],
         *,
         started: Started,
         done: Done,
         progress: Callable[[Job, float, str], None],
     ) -> None:
         self.concurrency = concurrency
-        self._policies = policies
+        self._policy_of = policy_of
         self._started = started
         self._done = done
         self._progress = progress
@@ -155,7 +157,9 @@ class Executor:
             self._done(claimed, outcome)
 
     def _run(self, claimed: Claimed, handler: Handler) -> Outcome:
-        policy, outcome = self._policies[claimed.queue], LOST
+        if claimed.lost:
+            return LOST
+        policy, outcome = self._policy_of(claimed.queue), LOST
         ident = threading.get_ident()
         self._started(claimed, _deadline(time_limit(claimed, handler, policy)))
         self._running[claimed] = ident
@@ -195,7 +199,7 @@ class Executor:
         self._running[claimed] = task
 
     async def _run_async(self, claimed: Claimed, handler: Handler) -> None:
-        policy = self._policies[claimed.queue]
+        policy = self._policy_of(claimed.queue)
         self._started(claimed, _deadline(time_limit(claimed, handler, policy)))
         try:
             job = claimed.job(self._progress)

@@ -72,6 +72,7 @@ class Claimed:
         "enqueued_ms",
         "handler",
         "id",
+        "lost",
         "max_attempts",
         "priority",
         "queue",
@@ -97,6 +98,7 @@ class Claimed:
         self.priority = _number(priority, 0) if priority else 0
         self.unknown_ms = now - _number(unknown, now) if unknown else 0
         self.slot = -1
+        self.lost = False
 
     def job(self, progress: ProgressFunction | None = None) -> Job:
         """Return the job for its handler. Raises PayloadError if its payload is not JSON."""

@@ -38,6 +38,8 @@ class Settling:
 
     def clear(self) -> None:
         """Drop all outcomes: their claims are another worker's."""
+        for claimed in self._outcomes:
+            self._settled(claimed)
         self._outcomes.clear()
 
     def calls(self, queues: Mapping[str, Queue], worker: str) -> list[tuple[Call, Apply]]:
@@ -68,8 +70,9 @@ class Settling:
     def _call(self, queue: Queue, kind: str, worker: str, jobs: list[Claimed]) -> Call:
         if kind == "succeeded":
             return queue.settle_succeeded(worker, [(job.id, job.token) for job in jobs])
-        if kind == "unknown":
-            return queue.release(worker, [(job.id, job.token) for job in jobs], unknown=True)
+        if kind in ("released", "unknown"):
+            proofs = [(job.id, job.token) for job in jobs]
+            return queue.release(worker, proofs, unknown=kind == "unknown")
         failures = [(job, self._outcomes[job]) for job in jobs]
         whys = [
             (job, outcome.delay, replace(outcome.failure, worker=worker))

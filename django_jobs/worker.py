@@ -8,7 +8,6 @@ import logging
 import os
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
@@ -18,9 +17,8 @@ from redis.exceptions import RedisError
 
 from django_jobs import flight
 from django_jobs.claims import claim_call, new_worker, read_claim, read_held
-from django_jobs.exceptions import JobTimeout, LeaseLost
-from django_jobs.executor import Executor, Outcome, find_handler
-from django_jobs.handlers import Handler
+from django_jobs.executor import RELEASED
+from django_jobs.holding import Holding
 from django_jobs.job import Claimed, Job
 from django_jobs.queue import Queue
 from django_jobs.rest import Rest
@@ -58,16 +56,10 @@ class Worker:
         self._line = Line(queues[0].client)
         self._rest = Rest(queues[0].client, pipe)
         self._number = 0
-        self._held: dict[tuple[str, str], Claimed] = {}
-        self._limits: dict[Claimed, float] = {}
-        self._done: deque[tuple[Claimed, Outcome]] = deque()
-        self._settling = Settling(self._forget)
-        self._policies = {name: options.policies.get(name, options.policy) for name in self.queues}
-        self._executor = self._make_executor()
+        self._holding = Holding(table, options, ring=self._rest.ring, progress=self._progress)
+        self._settling = Settling(self._holding.forget)
+        self._sweeper = Sweeper(options.lease, options.failed_ttl_of)
         self._hungry, self._stopping, self._unsure = True, False, False
-        self._sweeper = Sweeper(
-            options.lease, lambda name: options.failed_ttls.get(name, options.failed_ttl)
-        )
         self._give_back: list[tuple[Queue, list[tuple[str, int]]]] = []
         now = time.monotonic()
         self._poll_at, self._quiet_until = now, 0.0
@@ -79,7 +71,7 @@ class Worker:
         while True:
             self._table.turn()
             self._hear()
-            self._expire()
+            self._holding.expire()
             self._collect()
             if self._over():
                 return self._end()
@@ -88,32 +80,6 @@ class Worker:
                 self._round_trip(calls)
             else:
                 self._wait()
-
-    def _make_executor(self) -> Executor:
-        return Executor(
-            self.options.concurrency,
-            self._policies,
-            started=self._started,
-            done=self._ended,
-            progress=self._progress,
-        )
-
-    # From the executor's threads.
-
-    def _started(self, claimed: Claimed, deadline: float) -> None:
-        self._table.start(claimed.slot, deadline)
-        if deadline:
-            self._limits[claimed] = deadline
-            self._rest.ring()
-
-    def _ended(self, claimed: Claimed, outcome: Outcome) -> None:
-        if outcome.kind == "succeeded":
-            self._table.succeed(claimed.slot)
-        elif outcome.failure is not None:
-            state = flight.RETRY if outcome.kind == "retry" else flight.FAILED
-            self._table.end(claimed.slot, state, outcome.delay, outcome.failure.error)
-        self._done.append((claimed, outcome))
-        self._rest.ring()
 
     def _progress(self, job: Job, fraction: float, text: str) -> None:
         self.queues[job.queue].progress_function(self._id)(job, fraction, text)
@@ -138,31 +104,17 @@ class Worker:
         for name in names:
             if name not in self.queues:
                 self.queues[name] = self._open_queue(name)
-                self._policies[name] = self.options.policies.get(name, self.options.policy)
                 self._hungry = True
 
     def _stop(self) -> None:
         self._stopping = True
-        back: dict[str, list[tuple[str, int]]] = {}
-        for claimed in self._executor.take_back():
-            back.setdefault(claimed.queue, []).append((claimed.id, claimed.token))
-            self._forget(claimed)
-        self._give_back += [(self.queues[name], jobs) for name, jobs in back.items()]
-
-    def _expire(self) -> None:
-        now = time.monotonic()
-        for claimed in [c for c, at in list(self._limits.items()) if at <= now]:
-            self._limits.pop(claimed, None)
-            self._executor.interrupt(claimed, JobTimeout)
+        for claimed in self._holding.take_back():
+            self._settling.add(claimed, RELEASED)
 
     def _collect(self) -> None:
-        while self._done:
-            claimed, outcome = self._done.popleft()
-            self._limits.pop(claimed, None)
-            if self._held.get((claimed.queue, claimed.id)) is not claimed:
-                continue  # dropped: the claim was lost
+        for claimed, outcome in self._holding.done():
             if outcome.kind == "lost":
-                self._forget(claimed)
+                self._holding.forget(claimed)
             else:
                 self._settling.add(claimed, outcome)
                 self._count += 1
@@ -174,7 +126,7 @@ class Worker:
         return bool((jobs and self._count >= jobs) or (memory and _memory() > memory))
 
     def _over(self) -> bool:
-        if self._held or self._settling or self._give_back or self._sweeper:
+        if len(self._holding) or self._give_back or self._sweeper:
             return False
         return self._stopping or (self.options.drain and self._empty)
 
@@ -186,7 +138,7 @@ class Worker:
 
     def _room(self) -> tuple[int, int]:
         """Return how many jobs to claim: for free slots, and ahead for one round trip."""
-        free = self.options.concurrency - (len(self._held) - len(self._settling))
+        free = self.options.concurrency - (len(self._holding) - len(self._settling))
         slots = min(max(0, free), self._table.room)
         ahead = min(AHEAD, int(self._rate * self._trip)) + min(free, 0)
         return slots, max(0, min(ahead, self._table.room - slots))
@@ -198,7 +150,7 @@ class Worker:
         self._give_back = []
         if self._unsure:
             return calls + self._ask_what_is_held()
-        now, order = time.monotonic(), self._order()
+        now, order = time.monotonic(), self.options.order(self.queues.values())
         slots, ahead = self._room()
         look = self._hungry or now >= self._poll_at
         if not self._stopping and (look or (len(calls) > 0 and slots)):
@@ -211,25 +163,18 @@ class Worker:
             self._poll_at = now + POLL * random.uniform(0.8, 1.0)
         return calls + self._sweeper.calls(order, look=not self._stopping)
 
-    def _order(self) -> list[Queue]:
-        """Return the queues in order of preference: as given, or drawn by weight."""
-        queues = list(self.queues.values())
-        weights = self.options.weights
-        if weights:
-            queues.sort(key=lambda q: random.random() ** (1 / weights.get(q.name, 1)), reverse=True)
-        return queues
-
     def _claimed(self, reply: Any, order: list[Queue], room: int) -> None:
         answer = read_claim(reply, order)
         for claimed in answer.jobs:
-            self._hold(claimed)
+            self._holding.add(claimed)
         self._hungry = answer.left and room > len(answer.jobs)
         if len(answer.jobs) == room > 0:
             self._hungry = True
         if answer.look is not None:
             self._poll_at = min(self._poll_at, time.monotonic() + answer.look)
         states = set(answer.states.values())
-        self._empty = states == {"ok"} and not answer.jobs and not answer.left
+        waiting = states & {"closed", "unregistered", "seen"}
+        self._empty = not (waiting or answer.jobs or answer.left)
         if "closed" in states:
             self._begin_anew()
         elif "unregistered" in states:
@@ -238,27 +183,11 @@ class Worker:
             if ":" in state:
                 log.error("Queue %s cannot be claimed from: %s", name, state)
 
-    def _hold(self, claimed: Claimed) -> None:
-        claimed.slot = self._table.hold(
-            claimed.queue, claimed.id, claimed.token, claimed.attempt, claimed.max_attempts
-        )
-        self._held[claimed.queue, claimed.id] = claimed
-        wait = 0.0 if self.options.drain else self.options.unknown_wait
-        handler = find_handler(claimed, wait)
-        if isinstance(handler, Handler):
-            self._executor.submit(claimed, handler)
-        else:
-            self._done.append((claimed, handler))
-
-    def _forget(self, claimed: Claimed) -> None:
-        if self._held.pop((claimed.queue, claimed.id), None) is not None:
-            self._table.free(claimed.slot)
-
     def _ask_what_is_held(self) -> Calls:
         self._number += 1
         calls: Calls = []
         for queue in self.queues.values():
-            known = [c for c in self._held.values() if c.queue == queue.name]
+            known = self._holding.of(queue.name)
             call = queue.held(self._id, self._number, [(c.id, c.token) for c in known])
             calls.append((call, partial(self._learn, queue, known)))
         self._unsure = False
@@ -269,24 +198,17 @@ class Worker:
         answer = read_held(reply)
         for claimed, stands in zip(known, answer.stands, strict=True):
             if not stands and claimed not in self._settling:
-                self._lose(claimed)
+                self._holding.lose(claimed)
         if answer.unknown:
             self._give_back.append((queue, answer.unknown))
         if answer.state == "closed":
             self._begin_anew()
         self._hungry = True
 
-    def _lose(self, claimed: Claimed) -> None:
-        log.warning("Job %s of queue %s was given to another worker.", claimed.id, claimed.queue)
-        self._executor.interrupt(claimed, LeaseLost)
-        self._forget(claimed)
-
     def _begin_anew(self) -> None:
         """This id was closed, others have its jobs: go on under a fresh one."""
-        for claimed in list(self._held.values()):
-            self._lose(claimed)
         self._settling.clear()
-        self._executor.take_back()
+        self._holding.lose_all()
         self._id, self._number = new_worker(), 0
         self._table.worker = self._id
 
@@ -328,7 +250,7 @@ class Worker:
     def _wait(self) -> None:
         """Sleep until a hint, an outcome, the supervisor, or the clock says to go on."""
         now = time.monotonic()
-        times = [self._poll_at, self._sweeper.due, *list(self._limits.values())]
+        times = [self._poll_at, self._sweeper.due, self._holding.next_limit()]
         if now < self._quiet_until:
             times = [self._quiet_until]
         elif self._room()[0] and not self._stopping:
@@ -337,11 +259,10 @@ class Worker:
             except (RedisError, OSError) as error:
                 self._away(error)
                 return
-        if self._rest.sleep(min(min(times) - now, 1.0 if self._stopping else POLL), self._busy):
+        if self._rest.sleep(
+            min(min(times) - now, 1.0 if self._stopping else POLL), self._holding.any_done
+        ):
             self._hungry = True
-
-    def _busy(self) -> bool:
-        return bool(self._done)
 
 
 def _memory() -> int:

@@ -1,9 +1,11 @@
 """How a worker works."""
 
-from collections.abc import Mapping
+import random
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from django_jobs.executor import Policy
+from django_jobs.queue import Queue
 
 AHEAD = 128  # jobs held beyond the free slots, at most
 
@@ -28,3 +30,21 @@ class WorkerOptions:
     def slots(self) -> int:
         """Return how many jobs a worker may hold, the ended but unsettled ones too."""
         return 2 * (self.concurrency + AHEAD)
+
+    def policy_of(self, queue: str) -> Policy:
+        """Return what a queue's settings say about its runs."""
+        return self.policies.get(queue, self.policy)
+
+    def failed_ttl_of(self, queue: str) -> float | None:
+        """Return for how many seconds a queue's failed jobs are kept; None is for ever."""
+        return self.failed_ttls.get(queue, self.failed_ttl)
+
+    def order(self, queues: Iterable[Queue]) -> list[Queue]:
+        """Return the queues in order of preference: as given, or drawn by weight.
+
+        Drawing: P. Efraimidis, P. Spirakis, "Weighted random sampling with a reservoir".
+        """
+        if not self.weights:
+            return list(queues)
+        draw = {queue: random.random() ** (1 / self.weights.get(queue.name, 1)) for queue in queues}
+        return sorted(draw, key=draw.__getitem__, reverse=True)

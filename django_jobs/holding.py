@@ -1,0 +1,127 @@
+"""The jobs a worker holds: entered in the flight table, run by the executor, until settled."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from django_jobs import flight
+from django_jobs.exceptions import JobTimeout, LeaseLost
+from django_jobs.executor import Executor, Outcome, find_handler
+from django_jobs.handlers import Handler
+from django_jobs.job import Claimed, Job
+from django_jobs.worker_options import WorkerOptions
+
+log = logging.getLogger("django_jobs")
+
+
+class Holding:
+    """Keeps a slot for each job from its claim until its settle was answered."""
+
+    def __init__(
+        self,
+        table: flight.FlightTable,
+        options: WorkerOptions,
+        *,
+        ring: Callable[[], None],
+        progress: Callable[[Job, float, str], None],
+    ) -> None:
+        self.table = table
+        self._ring = ring
+        self._unknown_wait = 0.0 if options.drain else options.unknown_wait
+        self._held: dict[Claimed, None] = {}
+        self._limits: dict[Claimed, float] = {}
+        self._done: deque[tuple[Claimed, Outcome]] = deque()
+        self._executor = Executor(
+            options.concurrency,
+            options.policy_of,
+            started=self._started,
+            done=self._ended,
+            progress=progress,
+        )
+
+    def __len__(self) -> int:
+        """Return how many jobs are held, the ended but unsettled ones too."""
+        return len(self._held)
+
+    def of(self, queue: str) -> list[Claimed]:
+        """Return the held jobs of one queue."""
+        return [claimed for claimed in self._held if claimed.queue == queue]
+
+    def add(self, claimed: Claimed) -> None:
+        """Enter a job that was claimed, and let it run."""
+        claimed.slot = self.table.hold(
+            claimed.queue, claimed.id, claimed.token, claimed.attempt, claimed.max_attempts
+        )
+        self._held[claimed] = None
+        handler = find_handler(claimed, self._unknown_wait)
+        if isinstance(handler, Handler):
+            self._executor.submit(claimed, handler)
+        else:
+            self._ended(claimed, handler)
+
+    def forget(self, claimed: Claimed) -> None:
+        """Free the slot of a job whose settle was answered."""
+        if claimed in self._held:
+            del self._held[claimed]
+            self.table.free(claimed.slot)
+
+    def lose(self, claimed: Claimed) -> None:
+        """Drop a job that is another worker's now; its slot is free when its run has ended."""
+        if claimed not in self._held:
+            return
+        log.warning("Job %s of queue %s was given to another worker.", claimed.id, claimed.queue)
+        del self._held[claimed]
+        claimed.lost = True
+        self._executor.interrupt(claimed, LeaseLost)
+
+    def lose_all(self) -> None:
+        """Drop every job."""
+        for claimed in list(self._held):
+            self.lose(claimed)
+
+    def take_back(self) -> list[Claimed]:
+        """Return the jobs that have not begun, oldest first; they will not run."""
+        return self._executor.take_back()
+
+    def expire(self) -> None:
+        """Raise JobTimeout in each run that is past its timeout."""
+        now = time.monotonic()
+        for claimed in [claimed for claimed, at in list(self._limits.items()) if at <= now]:
+            self._limits.pop(claimed, None)
+            self._executor.interrupt(claimed, JobTimeout)
+
+    def next_limit(self) -> float:
+        """Return when the next timeout falls due, in monotonic seconds."""
+        return min(list(self._limits.values()), default=float("inf"))
+
+    def any_done(self) -> bool:
+        """Say whether a run has ended since `done` was read."""
+        return bool(self._done)
+
+    def done(self) -> Iterator[tuple[Claimed, Outcome]]:
+        """Yield what has ended since, but for what was lost meanwhile."""
+        while self._done:
+            claimed, outcome = self._done.popleft()
+            self._limits.pop(claimed, None)
+            if claimed.lost:
+                self.table.free(claimed.slot)
+            else:
+                yield claimed, outcome
+
+    # From the executor's threads.
+
+    def _started(self, claimed: Claimed, deadline: float) -> None:
+        self.table.start(claimed.slot, deadline)
+        if deadline:
+            self._limits[claimed] = deadline
+            self._ring()
+
+    def _ended(self, claimed: Claimed, outcome: Outcome) -> None:
+        if outcome.kind == "succeeded":
+            self.table.succeed(claimed.slot)
+        elif outcome.failure is not None:
+            state = flight.RETRY if outcome.kind == "retry" else flight.FAILED
+            self.table.end(claimed.slot, state, outcome.delay, outcome.failure.error)
+        self._done.append((claimed, outcome))
+        self._ring()
