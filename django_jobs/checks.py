@@ -7,7 +7,6 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.management import get_commands
-
 from redis.exceptions import RedisError
 
 from django_jobs.conf import get_settings, problems

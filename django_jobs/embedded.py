@@ -25,7 +25,16 @@ if sys.platform != "win32":
 HELP = """To get one: pip install "django-redis-jobs[embedded]", or apt-get install redis-server,
 or brew install redis. $REDIS_SERVER may name one that is not on the PATH."""
 # A daemon, besides, has a session of its own: Ctrl-C in the terminal does not reach it.
-OPTIONS = "--port 0 --appendonly no --hash-max-listpack-value 1024 --unixsocketperm 700".split()
+OPTIONS = [
+    "--port",
+    "0",
+    "--appendonly",
+    "no",
+    "--hash-max-listpack-value",
+    "1024",
+    "--unixsocketperm",
+    "700",
+]
 PATIENCE = 10.0  # seconds, for a server to start or to answer
 LONGEST_PATH = 100  # macOS allows a unix socket 103 bytes
 _users: dict[Path, tuple[int, IO[str]]] = {}  # directory -> pid, its users.lock
@@ -40,7 +49,7 @@ def start(name: str) -> str:
         raise JobsError("embedded:// needs Linux, macOS or WSL: run a Redis and name its URL.")
     directory = _directory(name)
     path = directory / "redis.sock"
-    with open(directory / "start.lock", "w") as lock:
+    with (directory / "start.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         # Before the look: waits until a last user that is just stopping the server is done.
         _hold(directory)
@@ -70,7 +79,7 @@ def _hold(directory: Path) -> None:
         return
     if inherited:
         inherited.close()  # a fork's copy: the parent keeps its own
-    lock = open(directory / "users.lock", "w")
+    lock = (directory / "users.lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_SH)
     _users[directory] = (os.getpid(), lock)
     atexit.register(_leave, directory, os.getpid())
@@ -82,7 +91,7 @@ def _leave(directory: Path, pid: int) -> None:
         return
     # Closed, not unlocked: a forked child that still runs keeps its copy, and the server.
     _users.pop(directory)[1].close()
-    with contextlib.suppress(OSError), open(directory / "users.lock", "w") as lock:
+    with contextlib.suppress(OSError), (directory / "users.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _ask(directory / "redis.sock", b"SHUTDOWN NOSAVE")
 

@@ -27,6 +27,11 @@ class Grave:
         self._released = released  # a shutdown cut the runs short: they count no attempt
         self._died = time.monotonic()
 
+    @property
+    def holds(self) -> bool:
+        """Say whether the worker held any job."""
+        return bool(self._flights)
+
     def bury(self, line: Line, queues: Sequence[Queue]) -> list[Recovered]:
         """Close the worker, then move its jobs. Raises RedisError; then do it again."""
         held = checked(

@@ -74,7 +74,7 @@ def new_job(
             text,
             due=_due(options.get("delay"), options.get("run_at")),
             priority=_priority(options.get("priority")),
-            max_attempts=check_max_attempts(options.get("max_attempts") or max_attempts),
+            max_attempts=check_max_attempts(options.get("max_attempts", max_attempts)),
             timeout=_timeout(options.get("timeout")),
         )
     except (TypeError, ValueError) as error:
@@ -93,13 +93,19 @@ def _due(delay: float | timedelta | None, run_at: datetime | None) -> str:
     if delay is not None and run_at is not None:
         raise ValueError("delay and run_at exclude each other: give one of them.")
     if delay is not None:
-        if isinstance(delay, list | tuple) or callable(delay):
-            raise ValueError("delay is one number of seconds, or a timedelta.")
-        if problem := backoff.problem(delay):
-            raise ValueError(f"delay {problem}.")
-        return f"+{round(backoff.seconds(delay) * 1000)}"
-    if run_at is None:
-        return ""
+        return f"+{round(_seconds(delay) * 1000)}"
+    return "" if run_at is None else str(_milliseconds(run_at))
+
+
+def _seconds(delay: object) -> float:
+    if not isinstance(delay, int | float | timedelta):
+        raise ValueError("delay is a number of seconds, or a timedelta.")
+    if problem := backoff.problem(delay):
+        raise ValueError(f"delay {problem}.")
+    return backoff.seconds(delay)
+
+
+def _milliseconds(run_at: datetime) -> int:
     if not isinstance(run_at, datetime):
         raise ValueError(f"run_at is {run_at!r}, not a datetime.")
     if timezone.is_naive(run_at):
@@ -109,10 +115,10 @@ def _due(delay: float | timedelta | None, run_at: datetime | None) -> str:
                 " django.utils.timezone.make_aware(run_at)."
             )
         run_at = timezone.make_aware(run_at)
-    return str(max(0, round(run_at.timestamp() * 1000)))
+    return max(0, round(run_at.timestamp() * 1000))
 
 
-def _priority(value: int | None) -> int:
+def _priority(value: object) -> int:
     if value is None:
         return 0
     if isinstance(value, bool) or not isinstance(value, int) or value not in PRIORITIES:

@@ -8,8 +8,9 @@ the worker's side of the same machine: it returns calls, which a worker sends in
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
+from typing import Any, TypeVar, Unpack
 
+from redis import Redis
 from redis.exceptions import RedisError
 
 from django_jobs import keys
@@ -20,9 +21,6 @@ from django_jobs.failure import Failure
 from django_jobs.job import MAX_ATTEMPTS, Claimed, Job, JobRecord, Stats
 from django_jobs.options import JobOptions, NewJob, new_job
 from django_jobs.scripts import Call, Line, checked, get_script, run, run_many
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 T = TypeVar("T")
 
@@ -41,7 +39,7 @@ class Queue:
     def __init__(
         self,
         name: str,
-        client: "Redis",
+        client: Redis,
         *,
         prefix: str = "jobs",
         cluster: bool = False,
@@ -160,8 +158,9 @@ class Queue:
 
     def failed(self) -> Iterator[JobRecord]:
         """Yield the failed jobs, newest first; never loads them all."""
-        top, skip, key = "+inf", 0, f"{self.root}:failed"
-        while page := self._page(key, top, skip):
+        key, top, skip = f"{self.root}:failed", "+inf", 0
+        page: Any
+        while page := self.client.zrevrangebyscore(key, top, "-inf", skip, PAGE, withscores=True):
             last = page[-1][1]
             same = sum(1 for _, score in page if score == last)
             skip = skip + same if same == len(page) and float(top) == last else same
@@ -169,10 +168,6 @@ class Queue:
             for id, _ in page:
                 if (record := self.job(id.decode("utf-8", "replace"))) is not None:
                     yield record
-
-    def _page(self, key: str, top: str, skip: int) -> list[tuple[bytes, float]]:
-        found: Any = self.client.zrevrangebyscore(key, top, "-inf", skip, PAGE, withscores=True)
-        return cast(list[tuple[bytes, float]], found)
 
     # For operators. From another state nothing changes: False.
 

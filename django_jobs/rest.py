@@ -20,7 +20,7 @@ class Rest:
         self._hints = Line(client, socket_timeout=None)
         self._asked = False  # a BLPOP is under way
         self._out, self._in = os.pipe()
-        os.set_blocking(self._in, False)  # noqa: FBT003
+        os.set_blocking(self._in, False)
         self._asleep = False
 
     def ring(self) -> None:

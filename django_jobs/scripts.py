@@ -96,10 +96,12 @@ class Line:
     """A connection of one's own that sends each call once: nothing is repeated unasked.
 
     What claims jobs uses it. A claim that is sent twice would take jobs that nobody
-    knows of (redis-py's clients repeat a command whose reply is lost).
+    knows of (redis-py's clients repeat a command whose reply is lost). With `preload`
+    the server gets every script at each connect.
     """
 
-    def __init__(self, client: Redis, **overrides: Any) -> None:
+    def __init__(self, client: Redis, *, preload: bool = False, **overrides: Any) -> None:
+        self._preload = preload
         self._pool = client.connection_pool
         self._overrides = overrides
         self._connection: Any = None
@@ -171,4 +173,16 @@ class Line:
             else:
                 self._connection = pool.get_connection()
             self._connection.connect()
+            if self._preload:
+                self._load()
         return self._connection
+
+    def _load(self) -> None:
+        """Load every script: calls of one round trip then run in the order they were sent."""
+        names = sorted(path.stem for path in FOLDER.glob("[a-z]*.lua"))
+        commands = [("SCRIPT", "LOAD", get_script(name).text) for name in names]
+        self._connection.send_packed_command(
+            self._connection.pack_commands(commands), check_health=False
+        )
+        for _ in names:
+            self._connection.read_response()

@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -90,13 +91,23 @@ class Supervisor:
         """Work until done; return the exit status."""
         self._listen()
         try:
-            while self._children or self._graves or self._wanted():
+            while self._under_way():
                 self._turn()
         except BaseException:
             log.critical("The supervisor failed; its workers end with it.", exc_info=True)
             logging.shutdown()
             os._exit(1)
         return 0
+
+    def _under_way(self) -> bool:
+        if self._children or self._wanted():
+            return True
+        if self._stop_at is None or not self._graves:
+            return bool(self._graves)
+        late = time.monotonic() >= self._stop_at or self._signals > 1
+        if late:
+            log.warning("Redis is away; what dead workers held is recovered after their lease.")
+        return not late and any(dead.holds for dead in self._graves)
 
     def _turn(self) -> None:
         now = time.monotonic()
@@ -116,8 +127,8 @@ class Supervisor:
     # Signals.
 
     def _listen(self) -> None:
-        self._wake.setblocking(False)  # noqa: FBT003
-        self._wake_in.setblocking(False)  # noqa: FBT003
+        self._wake.setblocking(False)
+        self._wake_in.setblocking(False)
         signal.set_wakeup_fd(self._wake_in.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._count_signal)
@@ -126,10 +137,8 @@ class Supervisor:
         self._signals += 1
 
     def _obey(self, now: float) -> None:
-        try:
+        with suppress(BlockingIOError):
             self._wake.recv(64)
-        except BlockingIOError:
-            pass
         if self._signals and self._stop_at is None:
             log.info("Stopping: jobs under way have %g s.", self._shutdown_timeout)
             self._stop_at = now + self._shutdown_timeout

@@ -53,7 +53,7 @@ class Worker:
         self._table = table
         self._pipe = pipe
         self._id = table.worker
-        self._line = Line(queues[0].client)
+        self._line = Line(queues[0].client, preload=True)
         self._rest = Rest(queues[0].client, pipe)
         self._number = 0
         self._holding = Holding(table, options, ring=self._rest.ring, progress=self._progress)

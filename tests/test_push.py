@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import transaction
 from django.test import TestCase, override_settings
 from redis import Redis
 
@@ -127,7 +127,9 @@ def test_an_unknown_handler_is_named_with_its_neighbours() -> None:
     assert push_job("elsewhere", check=False)
 
 
-@pytest.mark.parametrize("payload", [{"x": float("nan")}, {1: 2}, {"a": [{2: 1}]}, {"s": {1}}, b"x"])
+@pytest.mark.parametrize(
+    "payload", [{"x": float("nan")}, {1: 2}, {"a": [{2: 1}]}, {"s": {1}}, b"x"]
+)
 def test_what_is_not_json_is_refused(payload: Any) -> None:
     with pytest.raises(PayloadError, match=r"test\.quick.*default"):
         push_job("test.quick", payload)
@@ -167,6 +169,6 @@ def test_delay_and_priority(client: "Redis[bytes]") -> None:
 
 
 def test_no_database_is_touched_to_push() -> None:
-    connections.close_all()
+    """pytest-django refuses every access to a database here."""
     push_job("test.quick")
-    assert connection.connection is None
+    assert get_queue().stats().active == 1

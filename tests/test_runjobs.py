@@ -89,7 +89,7 @@ def test_failures_are_retried_five_times_then_kept(runjobs: Runjobs, ledger: Pat
     broken, hopeless = push_job("test.broken"), push_job("test.hopeless")
     leave = push_job("test.leave")
     output = drain(runjobs)
-    assert [attempt for _, id, attempt in events(ledger) if id == broken] == [1, 2, 3, 4, 5]
+    assert [attempt for _, id, attempt in events(ledger) if id == broken] == [1, 2, 3, 4, 5], output
     failed = {record.id: record for record in get_queue().failed()}
     assert set(failed) == {broken, hopeless, leave}
     assert failed[broken].errors[-1].message == "out of order"
@@ -163,9 +163,7 @@ def test_sigterm_to_the_group_gives_unfinished_jobs_back_uncounted(
     assert [get_queue().pull(lambda job: job.id) for _ in ids] == ids
 
 
-def test_a_tree_killed_at_once_is_recovered_after_its_lease(
-    runjobs: Runjobs, ledger: Path
-) -> None:
+def test_a_tree_killed_at_once_is_recovered_after_its_lease(runjobs: Runjobs, ledger: Path) -> None:
     ids = push_jobs("test.nap", [{"seconds": 1.0}] * 4)
     first = runjobs()
     wait_until(lambda: len(events(ledger)) == 4)
@@ -211,7 +209,9 @@ def test_a_queue_that_appears_later_is_served(runjobs: Runjobs, ledger: Path) ->
     assert process.poll() is None
 
 
-@pytest.mark.parametrize("words", [["--queues", "a:x"], ["--queues", "a:2,b"], ["--queues", "a b!"]])
+@pytest.mark.parametrize(
+    "words", [["--queues", "a:x"], ["--queues", "a:2,b"], ["--queues", "a b!"]]
+)
 def test_bad_queues_are_refused(runjobs: Runjobs, words: list[str]) -> None:
     process = runjobs(*words)
     output, _ = process.communicate(timeout=20)

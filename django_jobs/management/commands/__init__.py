@@ -1,0 +1,1 @@
+"""`manage.py runjobs` and `manage.py jobs`."""

@@ -1,0 +1,78 @@
+"""A private Redis for the whole run, and what tests share."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from django_jobs.queue import Queue
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Poll until the condition holds; fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start_redis(port: int, folder: str, *words: str) -> "subprocess.Popen[bytes]":
+    """Start a private redis-server and wait for it."""
+    binary = os.environ.get("REDIS_SERVER") or shutil.which("redis-server")
+    if not binary:
+        raise RuntimeError("The tests need redis-server: apt-get install redis-server")
+    process = subprocess.Popen(
+        [binary, "--port", str(port), "--save", "", "--dir", folder, *words],
+        stdout=subprocess.DEVNULL,
+    )
+    client = Redis(port=port)
+
+    def answers() -> bool:
+        try:
+            return bool(client.ping())
+        except RedisConnectionError:
+            return False
+
+    wait_until(answers)
+    client.close()
+    return process
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    port, folder = free_port(), tempfile.mkdtemp()
+    config.redis = start_redis(port, folder)  # type: ignore[attr-defined]
+    os.environ["REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.redis.terminate()  # type: ignore[attr-defined]
+    config.redis.wait(10)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def client() -> Iterator[Redis]:
+    """An empty Redis."""
+    client = Redis.from_url(os.environ["REDIS_URL"], protocol=2)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def queue(client: Redis) -> Queue:
+    """A queue of its own Redis."""
+    return Queue("email", client)
