@@ -32,8 +32,7 @@ BEATS_PER_LEASE = 5
 class Queue:
     """A queue by its name, on one Redis.
 
-    `lease` is in seconds, `max_payload` in bytes; `announce` is called with the queue's
-    name when its first job was pushed.
+    `lease` is in seconds, `max_payload` in bytes; `announce` gets the name of a new queue.
     """
 
     def __init__(
@@ -57,10 +56,6 @@ class Queue:
         self.lease = lease
         self._announce = announce
         self._announced = False
-
-    def __repr__(self) -> str:
-        """Show the root key, which names prefix and queue."""
-        return f"<Queue {self.root}>"
 
     # For users.
 
@@ -158,9 +153,9 @@ class Queue:
 
     def failed(self) -> Iterator[JobRecord]:
         """Yield the failed jobs, newest first; never loads them all."""
+        redis: Any = self.client
         key, top, skip = f"{self.root}:failed", "+inf", 0
-        page: Any
-        while page := self.client.zrevrangebyscore(key, top, "-inf", skip, PAGE, withscores=True):
+        while page := redis.zrevrangebyscore(key, top, "-inf", skip, PAGE, withscores=True):
             last = page[-1][1]
             same = sum(1 for _, score in page if score == last)
             skip = skip + same if same == len(page) and float(top) == last else same

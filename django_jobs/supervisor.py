@@ -100,14 +100,7 @@ class Supervisor:
         return 0
 
     def _under_way(self) -> bool:
-        if self._children or self._wanted():
-            return True
-        if self._stop_at is None or not self._graves:
-            return bool(self._graves)
-        late = time.monotonic() >= self._stop_at or self._signals > 1
-        if late:
-            log.warning("Redis is away; what dead workers held is recovered after their lease.")
-        return not late and any(dead.holds for dead in self._graves)
+        return bool(self._children or self._wanted() or self._graves)
 
     def _turn(self) -> None:
         now = time.monotonic()
@@ -201,11 +194,18 @@ class Supervisor:
                 recovered = dead.bury(self._line, self._queues)
             except (RedisError, OSError) as error:
                 self._line.close()
-                log.warning("Redis does not answer; a dead worker's jobs wait: %s", error)
+                self._leave_to_leases(error)
                 return
             self._graves.remove(dead)
             for words in recovered:
                 self._pass_on(words)
+
+    def _leave_to_leases(self, error: Exception) -> None:
+        """While Redis is away nothing can be buried; do not outstay a shutdown for it."""
+        log.warning("Redis does not answer; a dead worker's jobs wait: %s", error)
+        if self._stop_at is not None and (time.monotonic() >= self._stop_at or self._signals > 1):
+            self._graves.clear()
+        self._graves = [dead for dead in self._graves if dead.holds or self._stop_at is None]
 
     def _pass_on(self, recovered: grave.Recovered) -> None:
         """Let a worker tell of it: receivers of signals are user code."""
