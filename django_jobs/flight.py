@@ -8,13 +8,14 @@ import struct
 import time
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
+from operator import attrgetter
 from typing import cast
 
 FREE, HELD, STARTED, SUCCEEDED, RETRY, FAILED = range(6)
 
 ERROR_BYTES = 512
 _HEADER = struct.Struct("32sd")  # worker id, last turn of its main loop (monotonic)
-_JOB = struct.Struct("QII64s64s")  # token, attempt, max_attempts, queue, id
+_JOB = struct.Struct("QQII64s64s")  # number, token, attempt, max_attempts, queue, id
 _DEADLINE = struct.Struct("d")  # monotonic seconds, 0 = none
 _OUTCOME = struct.Struct(f"dH{ERROR_BYTES}s")  # delay in seconds, length of the error, error
 _SLOT = _JOB.size + _DEADLINE.size + _OUTCOME.size
@@ -24,6 +25,7 @@ _SLOT = _JOB.size + _DEADLINE.size + _OUTCOME.size
 class Flight:
     """One held job, as the supervisor reads it."""
 
+    number: int  # rises with each job held
     state: int
     queue: str
     id: str
@@ -47,6 +49,7 @@ class FlightTable:
     def _attach(self) -> None:
         self._view = memoryview(self._memory).cast("B")
         self._free = list(range(self.slots))
+        self._number = 0
 
     def __getstate__(self) -> dict[str, object]:
         """Send the shared memory alone to a spawned worker."""
@@ -83,7 +86,15 @@ class FlightTable:
     def hold(self, queue: str, id: str, token: int, attempt: int, max_attempts: int) -> int:
         """Enter a job that was claimed; return its slot."""
         slot = self._free.pop()
-        fields = (token, attempt, min(max_attempts, 2**32 - 1), queue.encode(), id.encode())
+        self._number += 1
+        fields = (
+            self._number,
+            token,
+            attempt,
+            min(max_attempts, 2**32 - 1),
+            queue.encode(),
+            id.encode(),
+        )
         _JOB.pack_into(self._view, self._at(slot), *fields)
         _DEADLINE.pack_into(self._view, self._at(slot) + _JOB.size, 0.0)
         self._view[_HEADER.size + slot] = HELD
@@ -112,16 +123,18 @@ class FlightTable:
         self._free.append(slot)
 
     def flights(self) -> list[Flight]:
-        """Return every held job."""
+        """Return every held job, in the order of their claims."""
         states = bytes(self._view[_HEADER.size : _HEADER.size + self.slots])
-        return [self._read(slot, state) for slot, state in enumerate(states) if state]
+        found = [self._read(slot, state) for slot, state in enumerate(states) if state]
+        return sorted(found, key=attrgetter("number"))
 
     def _read(self, slot: int, state: int) -> Flight:
         at = self._at(slot)
-        token, attempt, most, queue, id = _JOB.unpack_from(self._view, at)
+        number, token, attempt, most, queue, id = _JOB.unpack_from(self._view, at)
         (deadline,) = _DEADLINE.unpack_from(self._view, at + _JOB.size)
         delay, size, raw = _OUTCOME.unpack_from(self._view, at + _JOB.size + _DEADLINE.size)
         return Flight(
+            number,
             state,
             queue.rstrip(b"\0").decode(),
             id.rstrip(b"\0").decode(),

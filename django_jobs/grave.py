@@ -77,11 +77,11 @@ class Grave:
         back = (flight.HELD, flight.STARTED) if self._released else (flight.HELD,)
         given = [job for job in jobs if job.state in back and job not in late]
         if given or unknown:
-            proofs = sorted([*_proofs(given), *unknown])
+            proofs = [*_proofs(given), *unknown]
             calls.append((queue.release(worker, proofs), []))
         cut = [job for job in jobs if job.state == flight.STARTED and job not in late]
         if cut and not self._released:
-            owned = sorted((job.id, job.token, worker) for job in cut)
+            owned = [(job.id, job.token, worker) for job in cut]
             calls.append((queue.recover(owned, self._why), owned))
         return calls
 

@@ -59,7 +59,7 @@ def runjobs(client: "Redis[bytes]", ledger: Path) -> Iterator[Runjobs]:
     for process in started:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        print(process.communicate()[0])
 
 
 def drain(runjobs: Runjobs, *words: str) -> str:
