@@ -57,8 +57,6 @@ class Queue:
         self._announce = announce
         self._announced = False
 
-    # For users.
-
     def push(self, payload: Any = None, handler: str = "", **options: Unpack[JobOptions]) -> str:
         """Push one job at once, and return its id; this never waits for a transaction.
 
