@@ -43,7 +43,7 @@ def guarded(view: "View[A, P]") -> "View[A, P]":
     """Let a view be seen by who may view it; turn errors of Redis into a page."""
 
     @wraps(view)
-    def inner(self: A, request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def inner(self: A, request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
@@ -61,7 +61,7 @@ class RedisAdmin(Base):
 
     def may(self, request: HttpRequest, what: str) -> bool:
         """Say whether the user has a permission of this app, as in `retry_job`."""
-        return request.user.has_perm(f"django_jobs.{what}")
+        return request.user.has_perm(f"django_jobs.{what}")  # type: ignore[union-attr]
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Ask for `view_job`, not for `view_jobrecord`."""
@@ -92,7 +92,7 @@ class RedisAdmin(Base):
         self, request: HttpRequest, template: str, status: int = 200, **context: Any
     ) -> HttpResponse:
         """Return a page of this site."""
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         context = {**self.admin_site.each_context(request), "opts": self.opts, **context}
         return TemplateResponse(request, f"{FOLDER}/{template}", context, status=status)
 
@@ -105,14 +105,8 @@ class RedisAdmin(Base):
         self, request: HttpRequest, objects: Sequence[Model], flag: int, message: str
     ) -> None:
         """Write to the admin's history what the user did."""
-        if objects and request.user.pk is not None:
-            LogEntry.objects.log_actions(
-                request.user.pk,
-                objects,  # type: ignore[arg-type]
-                flag,
-                message,
-                single_object=len(objects) == 1,
-            )
+        if objects and (user := request.user.pk) is not None:
+            LogEntry.objects.log_actions(user, objects, flag, message)
 
 
 class JobQueueAdmin(RedisAdmin):
@@ -132,7 +126,7 @@ class JobQueueAdmin(RedisAdmin):
             request,
             "jobqueue/list.html",
             title=_("Queues"),
-            queues=monitor.all_stats(known_queues()),
+            queues=monitor.all_stats(known_queues().values()),
             may_pause=self.may(request, "pause_queue"),
             may_view_jobs=self.may(request, "view_job"),
             **(extra_context or {}),
@@ -144,7 +138,7 @@ class JobQueueAdmin(RedisAdmin):
             raise PermissionDenied
         pause = "pause" in request.POST
         name = request.POST.get("pause" if pause else "resume", "")
-        queue = next((queue for queue in known_queues() if queue.name == name), None)
+        queue = known_queues().get(name)
         if queue is None:
             messages.warning(request, _("There is no such queue."))
             return
@@ -183,8 +177,8 @@ class JobRecordAdmin(RedisAdmin):
         if request.method == "POST":
             self.act(request, request.POST.getlist("job"))
             return HttpResponseRedirect(request.get_full_path())
-        names, name = {queue.name: queue for queue in known_queues()}, request.GET.get("queue", "")
-        chosen = list(names.values()) if not name else [names[name]] if name in names else []
+        queues, name = known_queues(), request.GET.get("queue", "")
+        chosen = [queue for queue in queues.values() if name in ("", queue.name)]
         before = monitor.Position.parse(request.GET.get("before", ""))
         page = monitor.failed_page(
             chosen,
@@ -197,7 +191,7 @@ class JobRecordAdmin(RedisAdmin):
             "jobrecord/list.html",
             title=_("Failed jobs"),
             page=page,
-            queues=list(names),
+            queues=list(queues),
             queue=name,
             total=sum(stats.failed for stats in monitor.all_stats(chosen).values()),
             first=before is None and not page.newer,
@@ -255,7 +249,7 @@ class JobRecordAdmin(RedisAdmin):
     def find(self, object_id: str, *, payload: bool) -> jobs.JobRecord | None:
         """Return a job by `queue:id`."""
         name, _colon, id = object_id.partition(":")
-        queue = next((queue for queue in known_queues() if queue.name == name), None)
+        queue = known_queues().get(name)
         return monitor.find_job(queue, id, payload=payload) if queue and id else None
 
     def act(self, request: HttpRequest, object_ids: Iterable[str]) -> None:
@@ -264,8 +258,7 @@ class JobRecordAdmin(RedisAdmin):
         if action not in ("retry", "discard") or not self.may(request, f"{action}_job"):
             raise PermissionDenied
         retry = action == "retry"
-        queues = {queue.name: queue for queue in known_queues()}
-        wanted = list(dict.fromkeys(object_ids))
+        queues, wanted = known_queues(), list(dict.fromkeys(object_ids))
         done: list[JobRecord] = []
         try:
             for object_id in wanted:
@@ -282,24 +275,19 @@ class JobRecordAdmin(RedisAdmin):
         """Say what was done, and what was not."""
         if not done and not left:
             messages.warning(request, _("No job was selected."))
-        if done and retry:
-            said = ngettext("%(n)d job is retried.", "%(n)d jobs are retried.", done)
-            messages.success(request, said % {"n": done})
-        elif done:
-            said = ngettext("%(n)d job was discarded.", "%(n)d jobs were discarded.", done)
-            messages.success(request, said % {"n": done})
+        if done:
+            retried = ngettext("%(n)d job is retried.", "%(n)d jobs are retried.", done)
+            gone = ngettext("%(n)d job was discarded.", "%(n)d jobs were discarded.", done)
+            messages.success(request, (retried if retry else gone) % {"n": done})
         if left:
-            said = ngettext(
-                "%(n)d job had already moved on and was left alone.",
-                "%(n)d jobs had already moved on and were left alone.",
-                left,
-            )
-            messages.warning(request, said % {"n": left})
+            one = "%(n)d job had already moved on and was left alone."
+            many = "%(n)d jobs had already moved on and were left alone."
+            messages.warning(request, ngettext(one, many, left) % {"n": left})
 
 
-def known_queues() -> list[Queue]:
-    """Return every queue of this project. Raises RedisError."""
-    return [get_queue(name) for name in queue_names() if name not in keys.RESERVED_NAMES]
+def known_queues() -> dict[str, Queue]:
+    """Return every queue of this project by its name. Raises RedisError."""
+    return {name: get_queue(name) for name in queue_names() if name not in keys.RESERVED_NAMES}
 
 
 def register(site: admin.AdminSite = admin.site) -> None:

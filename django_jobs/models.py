@@ -21,7 +21,7 @@ class NoRows(models.Manager[Any]):
 class RedisModel(models.Model):
     """Base of all four; `id` says what is meant, as in `email:0192...`."""
 
-    id = models.CharField(primary_key=True, max_length=300)
+    id: "models.CharField[str, str]" = models.CharField(primary_key=True, max_length=300)
 
     objects = NoRows()
 

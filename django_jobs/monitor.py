@@ -14,8 +14,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from django_jobs import keys
 from django_jobs.exceptions import PayloadError
-from django_jobs.job import JobRecord, decode_payload
-from django_jobs.queue import Queue, Stats
+from django_jobs.job import JobRecord, Stats, decode_payload
+from django_jobs.queue import Queue
 from django_jobs.scripts import Call, get_script, run_many
 
 PAGE = 50
@@ -84,8 +84,10 @@ def all_stats(queues: Iterable[Queue]) -> dict[str, Stats]:
     for group in by_client.values():
         calls = [Call(get_script("stats"), queue.keys, ()) for queue in group]
         replies = run_many(group[0].client, calls)
-        for queue, (*counts, paused) in zip(group, replies, strict=True):
-            found[queue.name] = Stats(*counts, paused=bool(paused))
+        for queue, (active, processing, failed, scheduled, paused) in zip(
+            group, replies, strict=True
+        ):
+            found[queue.name] = Stats(active, processing, failed, scheduled, bool(paused))
     return dict(sorted(found.items()))
 
 
@@ -236,7 +238,7 @@ def _read(
         for verb, position, names in commands:
             key = keys.job(queue.root, "").encode() + position.id
             pipeline.execute_command(verb, key, *names)
-        replies = cast(list[Any], pipeline.execute(raise_on_error=False))
+        replies = pipeline.execute(raise_on_error=False)
     for reply in replies:
         if isinstance(reply, RedisError) and not isinstance(reply, ResponseError):
             raise reply
