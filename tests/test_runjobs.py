@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,12 +132,10 @@ def test_a_job_that_kills_its_worker_ends_as_failed_and_its_neighbours_run(
 def test_a_killed_child_costs_only_what_it_cut_short(runjobs: Runjobs, ledger: Path) -> None:
     ids = push_jobs("test.nap", [{"seconds": 0.4}] * 24)
     process = runjobs("--concurrency", "4")
-    wait_until(lambda: sum(ran(ledger).values()) >= 4 and len(events(ledger)) >= 8)
+    wait_until(lambda: len(events(ledger)) == 12)  # four have ended, four are under way
     (child,) = children(process)
     os.kill(child, signal.SIGKILL)
-    killed = time.monotonic()
-    wait_until(lambda: max(attempt for *_, attempt in events(ledger)) == 2)
-    assert time.monotonic() - killed < 1.5
+    wait_until(lambda: max(attempt for *_, attempt in events(ledger)) == 2, 2)
     wait_until(lambda: set(ran(ledger)) == set(ids), 30)
     cut_short = {id for event, id, attempt in events(ledger) if attempt == 2}
     assert len(cut_short) <= 4
