@@ -153,14 +153,14 @@ class Queue:
         """Yield the failed jobs, newest first; never loads them all."""
         redis: Any = self.client
         key, top, skip = f"{self.root}:failed", "+inf", 0
+        seen: list[bytes] = []
         while page := redis.zrevrangebyscore(key, top, "-inf", skip, PAGE, withscores=True):
-            last = page[-1][1]
-            same = sum(1 for _, score in page if score == last)
-            skip = skip + same if same == len(page) and float(top) == last else same
-            top = repr(last)
             for id, _ in page:
                 if (record := self.job(id.decode("utf-8", "replace"))) is not None:
                     yield record
+            last = page[-1][1]
+            seen = (seen if float(top) == last else []) + [id for id, at in page if at == last]
+            top, skip = repr(last), redis.zmscore(key, seen).count(last)  # without what left since
 
     # For operators. From another state nothing changes: False.
 

@@ -1,10 +1,22 @@
 """A queue without handlers: push, pull, failed jobs."""
 
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 from redis import Redis
 
-from django_jobs.exceptions import Empty, LeaseLost, PushError
+from django_jobs.exceptions import (
+    Empty,
+    LeaseLost,
+    OptionError,
+    PayloadError,
+    PayloadTooLarge,
+    PushError,
+)
+from django_jobs.failure import Failure
 from django_jobs.job import Job
+from django_jobs.options import NewJob
 from django_jobs.queue import Queue
 from django_jobs.scripts import run
 
@@ -42,8 +54,6 @@ def test_pull_says_when_the_job_was_taken_over(queue: Queue, client: Redis) -> N
 
 
 def test_an_id_is_pushed_once(queue: Queue) -> None:
-    from django_jobs.options import NewJob
-
     job = NewJob("one", "h", "{}")
     assert queue.add([job, job]) == [True, False]
     assert queue.add([job]) == [False]
@@ -75,3 +85,138 @@ def test_a_flushed_script_cache_is_no_error(queue: Queue, client: Redis) -> None
     client.script_flush()
     assert run(client, queue.close("nobody")) == []
     assert queue.pull(lambda job: job.attempt) == 1
+
+
+def test_pull_finds_the_job_behind_many_cancelled_ones(queue: Queue) -> None:
+    ids = [queue.push() for _ in range(120)]
+    assert all(queue.cancel(id) for id in ids[:-1])
+    assert queue.pull(lambda job: job.id) == ids[-1]
+    assert queue.stats().active == 0
+
+
+def test_pull_in_a_pull_and_order_after_an_error(queue: Queue) -> None:
+    first, second = queue.push(), queue.push()
+
+    def work(job: Job) -> None:
+        raise KeyError(job.id)
+
+    with pytest.raises(KeyError):
+        queue.pull(work)
+    assert queue.pull(lambda one: (one.id, queue.pull(lambda other: other.id))) == (second, first)
+
+
+def test_pull_leaves_no_trace_of_its_worker(queue: Queue, client: Redis) -> None:
+    with pytest.raises(Empty):
+        queue.pull(lambda job: job)
+    assert not client.keys()
+    queue.push()
+    queue.pull(lambda job: job)
+    assert client.keys("jobs:email:[pcw][rlo][oar]*") == []  # processing, claims, workers
+
+
+def test_pull_counts_a_payload_that_is_not_json_as_an_attempt(queue: Queue, client: Redis) -> None:
+    client.hset(f"jobs:email:job:{queue.push(max_attempts=1)}", "payload", b"\xff{")
+    with pytest.raises(PayloadError):
+        queue.pull(lambda job: job)
+    assert [record.payload for record in queue.failed()] == [b"\xff{"]
+
+
+def test_a_job_recovered_while_pulled_is_lost_and_runs_again(queue: Queue, client: Redis) -> None:
+    def work(job: Job) -> None:
+        worker = client.hget("jobs:email:processing", job.id)
+        why = Failure("WorkerLost", "gone", "")
+        run(client, queue.recover([(job.id, job.token, worker.decode())], why))
+
+    id = queue.push()
+    with pytest.raises(LeaseLost, match=id):
+        queue.pull(work)
+    assert queue.pull(lambda job: (job.id, job.attempt, job.token)) == (id, 2, 3)
+
+
+def test_failed_reaches_every_job_while_they_are_discarded(queue: Queue, client: Redis) -> None:
+    ids = [queue.push() for _ in range(250)]
+    for id in ids:
+        queue.fail(id, "all at once")
+    client.zadd("jobs:email:failed", dict.fromkeys(ids, 1000))
+    assert sum(queue.discard(record.id) for record in queue.failed()) == 250
+    assert queue.stats().failed == 0
+
+
+def test_failed_is_newest_first_across_pages(queue: Queue, client: Redis) -> None:
+    ids = [queue.push() for _ in range(230)]
+    for id in ids:
+        queue.fail(id, "one by one")
+    client.zadd("jobs:email:failed", {id: 1000 + n for n, id in enumerate(ids)})
+    assert [record.id for record in queue.failed()] == ids[::-1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"delay": -1},
+        {"delay": "soon"},
+        {"delay": float("nan")},
+        {"delay": 1, "run_at": datetime(2030, 1, 1, tzinfo=UTC)},
+        {"run_at": "2030-01-01"},
+        {"run_at": datetime(2030, 1, 1)},
+        {"priority": 101},
+        {"priority": -101},
+        {"priority": True},
+        {"priority": 1.5},
+        {"max_attempts": 0},
+        {"max_attempts": "5"},
+        {"timeout": 0},
+        {"timeout": -1},
+        {"timeout": "5"},
+        {"prioritty": 1},
+    ],
+    ids=repr,
+)
+def test_a_bad_option_is_refused_and_nothing_is_pushed(
+    queue: Queue, client: Redis, options: dict[str, Any]
+) -> None:
+    with pytest.raises(OptionError, match="Handler 'shop.send', queue 'email': "):
+        queue.push({}, "shop.send", **options)
+    assert not client.keys()
+
+
+@pytest.mark.parametrize("payload", [{1: 2}, {"a": {2: 3}}, float("nan"), {"a": {1, 2}}, object()])
+def test_a_payload_that_is_not_json_is_refused(queue: Queue, client: Redis, payload: Any) -> None:
+    with pytest.raises(PayloadError, match=r"shop\.send"):
+        queue.push(payload, "shop.send")
+    assert not client.keys()
+
+
+def test_a_payload_may_be_as_large_as_the_limit(client: Redis) -> None:
+    queue = Queue("email", client, max_payload=10)
+    assert queue.push("é" * 4)
+    with pytest.raises(PayloadTooLarge, match="12 bytes"):
+        queue.push("é" * 5)
+    assert queue.stats().active == 1
+
+
+def test_a_push_error_names_the_first_job() -> None:
+    job = NewJob("the-id", "shop.send", "{}")
+    with pytest.raises(
+        PushError, match=r"queue 'email', the first is the-id \(handler 'shop.send'"
+    ):
+        Queue("email", Redis(port=1)).add([job, NewJob("next", "h", "{}")])
+
+
+def test_many_jobs_are_pushed_once_across_batches(queue: Queue) -> None:
+    jobs = [NewJob(f"job-{n}", "h", "{}") for n in range(450)]
+    assert queue.add(jobs[:300]) == [True] * 300
+    assert queue.add(jobs) == [False] * 300 + [True] * 150
+    assert queue.stats().active == 450
+
+
+def test_a_new_queue_is_announced_once_and_again_when_made_anew(client: Redis) -> None:
+    names: list[str] = []
+    queue = Queue("email", client, announce=names.append)
+    queue.push()
+    queue.push()
+    seen = len(names)
+    assert set(names) == {"email"}
+    client.flushall()
+    queue.push()
+    assert len(names) == seen + 1

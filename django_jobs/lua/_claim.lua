@@ -2,8 +2,8 @@
 local FIELDS = {'state', 'handler', 'payload', 'enqueued_at', 'token', 'attempts', 'max_attempts',
   'timeout', 'priority', 'unknown_since', 'listed'}
 
-local INDEXES = {{'LLEN', 'active'}, {'ZCARD', 'priority'}, {'HLEN', 'processing'},
-  {'ZCARD', 'failed'}, {'ZCARD', 'scheduled'}, {'HLEN', 'claims'}, {'HLEN', 'meta'}, {'HLEN', 'counts'}}
+local INDEXES = {{'LLEN', 'active'}, {'ZCARD', 'priority'}, {'HLEN', 'processing'}, {'ZCARD', 'workers'},
+  {'ZCARD', 'failed'}, {'ZCARD', 'scheduled'}, {'HLEN', 'claims'}, {'HLEN', 'meta'}, {'HLEN', 'counts'}, {'STRLEN', 'queue'}}
 
 -- May this worker claim under this number? A number seen before gets nothing. Every index is
 -- looked at before anything is written: one of a wrong type stops its own queue and no other.

@@ -29,7 +29,8 @@ end
 -- What is not a job ends among the failed under a name made from its bytes.
 local function bury_garbage(root, bytes, now)
   local id = 'garbage-' .. redis.sha1hex(bytes)
-  if redis.call('TYPE', job_key(root, id)).ok == 'string' then return end
+  local kind = redis.call('TYPE', job_key(root, id)).ok
+  if kind ~= 'none' and kind ~= 'hash' then return end
   redis.call('HSET', job_key(root, id), 'payload', bytes:sub(1, 4096), 'enqueued_at', now)
   bury(root, id, 'Garbage', now)
 end

@@ -2,8 +2,8 @@
 local function place_last(root, id, priority)
   if priority == 0 then return redis.call('LPUSH', root .. ':active', id) end
   local score = redis.call('INCR', root .. ':queue') - priority * 2 ^ 44
+  redis.call('ZADD', root .. ':priority', score, id) -- may fail: before the hash is begun
   redis.call('HSET', job_key(root, id), 'score', string.format('%.0f', score))
-  redis.call('ZADD', root .. ':priority', score, id)
 end
 
 -- Back to where it was taken from. `score` as it was read, or false.

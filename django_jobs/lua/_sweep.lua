@@ -1,5 +1,14 @@
 -- Prelude of sweep: who is dead, what they hold, and what may be forgotten.
 
+-- Is every index of the type it must be? One that is not stops its own queue and no other.
+local function sound(root)
+  local indexes = {processing = 'HLEN', suspects = 'HLEN', claims = 'HLEN', workers = 'ZCARD', failed = 'ZCARD'}
+  for name, size in pairs(indexes) do
+    if type(redis.pcall(size, root .. ':' .. name)) == 'table' then return false end
+  end
+  return true
+end
+
 -- Two looks at the same expired lease, `grace` apart: after a restart of Redis every lease looks
 -- expired once. Returns whether a worker was found dead now.
 local function suspect(root, now, grace)

@@ -3,21 +3,20 @@
 -- A job beyond the free slots waits in the worker: never one on its last attempt.
 local function fits(room, job)
   if room.slots > 0 then return true end
-  local last = (tonumber(job[6] or 0) or 0) + 1 >= (tonumber(job[7] or 5) or 5)
-  if last then room.ahead = 0 end
+  if (tonumber(job[6] or 0) or 0) + 1 >= (tonumber(job[7] or 5) or 5) then room.ahead = 0 end
   return room.ahead > 0
 end
 
 local function start(root, id, job, now)
   job[5] = string.format('%d', (tonumber(job[5] or 0) or 0) + 1)
   job[6] = string.format('%d', (tonumber(job[6] or 0) or 0) + 1)
-  redis.call('HSET', job_key(root, id), 'state', 'processing', 'token', job[5], 'attempts', job[6],
-    'started_at', now)
+  redis.call('HSET', job_key(root, id), 'state', 'processing', 'token', job[5], 'attempts', job[6], 'started_at', now)
 end
 
--- Takes from one place until there is no room; returns false when the place is empty.
-local function take_from(root, place, queue, room, now, ids, jobs)
-  local seen, gone = waiting(root, place, math.min(room.slots + room.ahead, 500)), {}
+-- Takes from one place until there is no room; returns false when the place is empty. Looks
+-- further at each turn, so that many cancelled ids in front of a job do not hide it.
+local function take_from(root, place, queue, room, now, ids, jobs, turn)
+  local seen, gone = waiting(root, place, math.min(room.slots + room.ahead + (turn - 1) * 100, 500)), {}
   for _, id in ipairs(seen) do
     local job = inspect(root, id)
     if not job or job[1] then
@@ -39,8 +38,8 @@ end
 local function take(root, queue, worker, room, now, jobs)
   local ids, owners = {}, {}
   for _, place in ipairs({'before', 'list', 'behind'}) do
-    for _ = 1, 10 do
-      if room.slots + room.ahead < 1 or not take_from(root, place, queue, room, now, ids, jobs) then break end
+    for turn = 1, 10 do
+      if room.slots + room.ahead < 1 or not take_from(root, place, queue, room, now, ids, jobs, turn) then break end
     end
   end
   for i, id in ipairs(ids) do owners[2 * i - 1], owners[2 * i] = id, worker end

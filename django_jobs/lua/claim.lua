@@ -5,7 +5,8 @@
 -- Returns: {now ms, ms until to look again or -1, 1 if claimable jobs are left,
 --           {per queue: ok | seen | closed | unregistered}, {queue index, id, fields}...}
 local worker, number, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local room = {slots = tonumber(ARGV[4]), ahead = tonumber(ARGV[5])}
+-- 2,000 jobs at most: Lua's unpack fails at 8,000 values, and here it comes after the writes.
+local room = {slots = math.min(tonumber(ARGV[4]), 1000), ahead = math.min(tonumber(ARGV[5]), 1000)}
 local now, states, jobs, look, left = now_ms(), {}, {}, -1, 0
 for i = 1, #KEYS, 2 do
   local root = KEYS[i]

@@ -8,10 +8,13 @@
 local now, grace, answers = now_ms(), tonumber(ARGV[1]), {}
 for i = 1, #KEYS, 2 do
   local root = KEYS[i]
-  forget(root, now, tonumber(ARGV[i + 2]))
-  local found = suspect(root, now, grace)
-  local held = redis.call('HSCAN', root .. ':processing', ARGV[i + 1], 'COUNT', 200)
-  local answer = {held[1], found and 1 or 0}
+  local held, answer = {'0', {}}, {'0', 0}
+  if sound(root) then
+    forget(root, now, tonumber(ARGV[i + 2]))
+    local found = suspect(root, now, grace)
+    held = redis.call('HSCAN', root .. ':processing', ARGV[i + 1], 'COUNT', 200)
+    answer = {held[1], found and 1 or 0}
+  end
   for k = 1, #held[2], 2 do
     local id, worker = held[2][k], held[2][k + 1]
     if dead(root, worker, now, grace) then
