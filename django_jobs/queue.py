@@ -266,12 +266,8 @@ class Queue:
     def _claim_one(self, worker: str) -> Claimed:
         line = Line(self.client)
         try:
-            replies = line.run(
-                [
-                    beat_call([self], self.lease, [worker]),
-                    claim_call([self], worker, 1, self.lease, slots=1),
-                ]
-            )
+            claim = claim_call([self], worker, 1, self.lease, slots=1)
+            replies = line.run([beat_call([self], self.lease, [worker]), claim])
             answer = read_claim(checked(replies)[1], [self])
         except (RedisError, OSError):
             line.close()
@@ -296,5 +292,8 @@ class Queue:
         return self.settle_retry(worker, [(claimed.id, claimed.token, 0.0, why)])
 
     def _finish(self, worker: str, settle: Call) -> int:
-        replies = run_many(self.client, [settle, self.close(worker, answered=True)])
-        return int(replies[0][0])
+        close = self.close(worker, answered=True)
+        settled, left = run_many(self.client, [settle, close])
+        if left:  # the server did not know the settle script: it was sent again, after the close
+            run(self.client, close)
+        return int(settled[0])

@@ -111,7 +111,17 @@ def test_pull_leaves_no_trace_of_its_worker(queue: Queue, client: Redis) -> None
     assert not client.keys()
     queue.push()
     queue.pull(lambda job: job)
-    assert client.keys("jobs:email:[pcw][rlo][oar]*") == []  # processing, claims, workers
+    assert set(client.keys()) == {b"jobs:email:queue", b"jobs:email:wake"}
+
+
+def test_a_settle_that_redis_does_not_know_leaves_no_worker(queue: Queue, client: Redis) -> None:
+    def work(job: Job) -> None:
+        client.script_flush()
+        run(client, queue.close("nobody", answered=True))  # close is known, settle is not
+
+    queue.push()
+    queue.pull(work)
+    assert set(client.keys()) == {b"jobs:email:queue", b"jobs:email:wake"}
 
 
 def test_pull_counts_a_payload_that_is_not_json_as_an_attempt(queue: Queue, client: Redis) -> None:

@@ -1,13 +1,16 @@
 """Each script: seed, call, compare the key space; a refusal writes nothing."""
 
+import hashlib
 from typing import Any
 
 import pytest
 from redis import Redis
 
 from django_jobs.claims import beat_call, claim_call, read_claim, read_held, sweep_call, triples
+from django_jobs.exceptions import PushError
 from django_jobs.failure import Failure
 from django_jobs.job import Claimed
+from django_jobs.options import NewJob
 from django_jobs.queue import Queue
 from django_jobs.scripts import run
 
@@ -354,3 +357,493 @@ def test_unknown_handlers_wait_longer_each_time(queue: Queue, client: Redis) -> 
     client.hset(f"jobs:email:job:{claimed.id}", "unknown_since", 1)
     (again,) = claim(queue, number=2)
     assert again.unknown_ms > 10**9
+
+
+# What exactly one script writes: `changes` is compared with all that differs in Redis.
+
+TIMES = {b"enqueued_at", b"started_at", b"failed_at", b"unknown_since"}
+GONE = "gone"
+
+
+def scrub(value: Any) -> Any:
+    """Replace the server's times, which are checked to be times, by NOW."""
+    if isinstance(value, dict):
+        return {
+            key: "NOW" if key in TIMES and item != GONE and int(item) > 10**12 else scrub(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, bytes) and value.startswith(b'{"time":'):
+        return b'{"time":NOW' + value[value.index(b",") :]
+    return value
+
+
+def changes(client: Redis, before: dict[bytes, Any]) -> dict[str, Any]:
+    """Return each key under the root that differs from `before`, hashes field by field."""
+    after, found = dump(client), {}
+    for key in before.keys() | after.keys():
+        old, new = before.get(key), after.get(key, GONE)
+        if old == new:
+            continue
+        name = key.decode().removeprefix("jobs:email:")
+        if isinstance(old, dict) and isinstance(new, dict):
+            new = {
+                field: new.get(field, GONE)
+                for field in old.keys() | new.keys()
+                if old.get(field) != new.get(field)
+            }
+        found[name] = scrub(new)
+    return found
+
+
+def now(client: Redis) -> float:
+    seconds, micros = client.time()
+    return float(seconds * 1000 + micros / 1000)
+
+
+ERROR = b'{"time":NOW,"exception": "ValueError", "message": "no", "worker": "w1"}'
+FAILED_1 = {b"error:1": ERROR, b"traceback:1": b"Traceback"}
+
+
+def test_push_delayed_writes_only_the_scheduled(queue: Queue, client: Redis) -> None:
+    id = queue.push({}, "h", delay=60, priority=3)
+    found = changes(client, {})
+    ((member, due),) = found.pop("scheduled")
+    assert member == id.encode()
+    assert 50_000 < due - now(client) <= 60_000
+    assert found == {
+        f"job:{id}": {
+            b"handler": b"h",
+            b"payload": b"{}",
+            b"priority": b"3",
+            b"state": b"scheduled",
+            b"enqueued_at": "NOW",
+        },
+        "queue": b"0",
+        "wake": [b"1"],
+    }
+
+
+def test_push_with_a_priority_writes_its_score(queue: Queue, client: Redis) -> None:
+    id = queue.push({}, "h", priority=-2)
+    found = changes(client, {})
+    assert found.pop("priority") == [(id.encode(), 1.0 + 2 * 2**44)]
+    assert found.pop(f"job:{id}")[b"score"] == str(1 + 2 * 2**44).encode()
+    assert found == {"queue": b"1", "wake": [b"1"]}
+
+
+def test_push_of_a_known_id_writes_nothing(queue: Queue, client: Redis) -> None:
+    queue.add([NewJob("one", "h", "{}")])
+    before = dump(client)
+    assert queue.add([NewJob("one", "other", "[]", due="+9", priority=3)]) == [False]
+    assert dump(client) == before
+
+
+def test_a_push_that_fails_can_be_done_again(queue: Queue, client: Redis) -> None:
+    job = NewJob("one", "h", "{}", priority=1)
+    client.set("jobs:email:priority", "text")
+    with pytest.raises(PushError, match="wrong kind of value"):
+        queue.add([job])
+    client.delete("jobs:email:priority")
+    assert queue.add([job]) == [True]
+    assert queue.stats().active == 1
+
+
+def test_claim_writes_this(queue: Queue, client: Redis) -> None:
+    id = queue.push({}, "h")
+    register(queue, "w1")
+    before = dump(client)
+    (claimed,) = claim(queue)
+    found = changes(client, before)
+    found.pop("workers", None)  # the lease was renewed, if a millisecond went by
+    assert found == {
+        "active": GONE,
+        "claims": {b"w1": b"1 " + id.encode()},
+        "processing": {id.encode(): b"w1"},
+        f"job:{id}": {
+            b"state": b"processing",
+            b"token": b"1",
+            b"attempts": b"1",
+            b"started_at": "NOW",
+        },
+    }
+    assert (claimed.token, claimed.attempt, claimed.handler) == (1, 1, "h")
+
+
+def test_a_claim_renews_the_lease(queue: Queue, client: Redis) -> None:
+    register(queue, "w1")
+    client.zadd("jobs:email:workers", {"w1": 1})
+    claim(queue)
+    ((_, lease),) = dump(client)[b"jobs:email:workers"]
+    assert 5_000 < lease - now(client) <= 15_000
+
+
+def test_a_claim_has_a_bound_and_loses_nothing(queue: Queue) -> None:
+    queue.add([NewJob(f"job-{n}", "h", "{}") for n in range(4500)])
+    register(queue, "w1")
+    got = len(claim(queue, slots=10_000))
+    stats = queue.stats()
+    assert got == stats.processing == 1000
+    assert stats.active == 3500
+
+
+def test_priorities_of_what_falls_due_and_of_what_is_retried(queue: Queue, client: Redis) -> None:
+    plain = queue.push()
+    due = [queue.push(delay=60, priority=priority) for priority in (-1, 0, 1, 1)]
+    client.zadd("jobs:email:scheduled", {id: n + 1 for n, id in enumerate(due)})
+    register(queue, "w1")
+    jobs = claim(queue)
+    assert [job.id for job in jobs] == [due[2], due[3], plain, due[1], due[0]]
+    first, second = jobs[:2]
+    run(client, queue.settle_retry("w1", [(first.id, 1, 0, WHY)]))
+    run(client, queue.release("w1", [(second.id, 1)]))
+    assert [job.id for job in claim(queue, number=2)] == [second.id, first.id]
+
+
+def test_released_priorities_keep_their_old_order(queue: Queue, client: Redis) -> None:
+    ids = [queue.push(priority=priority) for priority in (1, 1, 0, 0, -1, -1)]
+    register(queue, "w1")
+    before = [(job.id, job.token) for job in claim(queue)]
+    later = [queue.push(priority=priority) for priority in (1, 0, -1)]
+    run(client, queue.release("w1", before))
+    order = [job.id for job in claim(queue, number=2)]
+    assert order == [*ids[:2], later[0], *ids[2:4], later[1], *ids[4:], later[2]]
+
+
+def test_beat_writes_this(queue: Queue, client: Redis) -> None:
+    client.hset("jobs:email:suspects", mapping={"w1": "1 1", "w3": "1 1"})
+    before = dump(client)
+    assert run(client, beat_call([queue], LEASE, ["w1", "w2"])) == []
+    found = changes(client, before)
+    workers = dict(found.pop("workers"))
+    assert set(workers) == {b"w1", b"w2"}
+    assert all(5_000 < lease - now(client) <= 15_000 for lease in workers.values())
+    assert found == {"suspects": {b"w1": GONE}}
+
+
+def test_held_raises_the_number_and_writes_nothing_else(queue: Queue, client: Redis) -> None:
+    id = held(queue).id
+    before = dump(client)
+    for known in ([(id, 9)], [(id, 1)], []):
+        run(client, queue.held("w1", 1, known))
+        assert dump(client) == before
+    run(client, queue.held("w1", 5, [(id, 1)]))
+    assert changes(client, before) == {"claims": {b"w1": b"5 " + id.encode()}}
+    after = dump(client)
+    answer = read_held(run(client, queue.held("w1", 3, [])))
+    assert (answer.state, answer.unknown) == ("ok", [(id, 1)])
+    assert dump(client) == after
+    assert read_held(run(client, queue.held("nobody", 1, []))).state == "unregistered"
+    run(client, queue.close("w1"))
+    assert read_held(run(client, queue.held("w1", 6, []))).state == "closed"
+
+
+def test_close_writes_this(queue: Queue, client: Redis) -> None:
+    id = held(queue).id
+    client.hset("jobs:email:meta", mapping={"alarm_worker": "w1", "alarm_at": 1})
+    client.delete("jobs:email:wake")
+    before = dump(client)
+    assert run(client, queue.close("w1", answered=True)) == [id.encode(), b"1"]
+    found = changes(client, before)
+    ((worker, lease),) = found.pop("workers")
+    assert worker == b"w1"
+    assert 0 <= now(client) + lease < 5_000
+    assert found == {"meta": GONE, "wake": [b"1"]}
+    run(client, queue.release("w1", [(id, 1)]))
+    before = dump(client)
+    assert run(client, queue.close("w1", answered=True)) == []
+    assert changes(client, before) == {"workers": GONE, "claims": GONE}
+    assert run(client, queue.close("w9")) == []
+    assert state(queue, "w9") == "closed"
+
+
+def test_settle_succeeded_writes_this(queue: Queue, client: Redis) -> None:
+    id = held(queue).id
+    before = dump(client)
+    assert run(client, queue.settle_succeeded("w1", [(id, 1), ("gone", 1)])) == [1, 0]
+    assert changes(client, before) == {f"job:{id}": GONE, "processing": GONE}
+
+
+def test_settle_retry_writes_this(queue: Queue, client: Redis) -> None:
+    id = held(queue).id
+    client.hset(f"jobs:email:job:{id}", mapping={"unknown_since": 1, "progress": "{}"})
+    client.delete("jobs:email:wake")
+    before = dump(client)
+    gone = {b"state": GONE, b"started_at": GONE, b"progress": GONE, b"unknown_since": GONE}
+    call = queue.settle_retry("w1", [(id, 1, 0, WHY)])
+    assert run(client, call) == [1]
+    assert changes(client, before) == {
+        f"job:{id}": gone | FAILED_1,
+        "processing": GONE,
+        "active": [id.encode()],
+        "wake": [b"1"],
+    }
+    after = dump(client)
+    assert run(client, call) == [0]
+    assert dump(client) == after
+
+
+def test_settle_failed_writes_this(queue: Queue, client: Redis) -> None:
+    id = held(queue, priority=1).id
+    client.hset(f"jobs:email:job:{id}", "progress", "{}")
+    before = dump(client)
+    call = queue.settle_failed("w1", [(id, 1, WHY)])
+    assert run(client, call) == [1]
+    found = changes(client, before)
+    ((member, at),) = found.pop("failed")
+    assert member == id.encode()
+    assert 0 <= now(client) - at < 5_000
+    assert found == {
+        f"job:{id}": {
+            b"state": b"failed",
+            b"failed_at": "NOW",
+            b"exception": b"ValueError",
+            b"progress": GONE,
+            b"score": GONE,
+            **FAILED_1,
+        },
+        "processing": GONE,
+    }
+    after = dump(client)
+    assert run(client, call) == [0]
+    assert dump(client) == after
+
+
+@pytest.mark.parametrize("kind", ["release", "recover"])
+def test_release_and_recover_write_this(queue: Queue, client: Redis, kind: str) -> None:
+    id = held(queue).id
+    client.delete("jobs:email:wake")
+    before = dump(client)
+    job = {b"state": GONE, b"started_at": GONE}
+    if kind == "release":
+        call, answers, job = queue.release("w1", [(id, 1)]), ([1], [0]), job | {b"attempts": b"0"}
+    else:
+        call, answers = queue.recover([(id, 1, "w1")], WHY), ([b"active"], [b""])
+        job |= {b"token": b"2", b"crashes": b"1", b"error:1": ERROR}
+    assert run(client, call) == answers[0]
+    assert changes(client, before) == {
+        f"job:{id}": job,
+        "processing": GONE,
+        "active": [id.encode()],
+        "wake": [b"1"],
+    }
+    after = dump(client)
+    assert run(client, call) == answers[1]
+    late = run(client, queue.settle_succeeded("w1", [(id, 1)]))
+    assert late == [0 if kind == "release" else -1]
+    assert dump(client) == after
+
+
+def test_recovered_jobs_go_to_the_head_in_their_old_order(queue: Queue, client: Redis) -> None:
+    ids = [queue.push() for _ in range(3)]
+    register(queue, "w1")
+    jobs = claim(queue)
+    other = queue.push()
+    answers = run(client, queue.recover([(job.id, job.token, "w1") for job in jobs], WHY))
+    assert answers == [b"active"] * 3
+    assert [job.id for job in claim(queue, number=2)] == [*ids, other]
+
+
+def test_promote_writes_this(queue: Queue, client: Redis) -> None:
+    first, second, later = (queue.push(delay=60) for _ in range(3))
+    client.zadd("jobs:email:scheduled", {first: 1, second: 2})
+    client.delete("jobs:email:wake")
+    before = dump(client)
+    assert queue.promote(limit=1) == 1
+    assert changes(client, before)["scheduled"][0] == (second.encode(), 2)
+    assert queue.promote() == 1
+    found = changes(client, before)
+    assert [member for member, _ in found.pop("scheduled")] == [later.encode()]
+    assert found == {
+        f"job:{first}": {b"state": GONE},
+        f"job:{second}": {b"state": GONE},
+        "active": [second.encode(), first.encode()],
+        "wake": [b"1"],
+    }
+    after = dump(client)
+    assert queue.promote() == 0
+    assert dump(client) == after
+
+
+def test_pause_and_resume_write_this(queue: Queue, client: Redis) -> None:
+    queue.push()
+    client.delete("jobs:email:wake")
+    before = dump(client)
+    assert not queue.resume()
+    assert dump(client) == before
+    assert queue.pause()
+    assert set(changes(client, before)) == {"meta"}
+    assert queue.stats().paused
+    paused = dump(client)
+    assert not queue.pause()
+    assert dump(client) == paused
+    assert queue.resume()
+    assert changes(client, before) == {"wake": [b"1"]}
+
+
+def test_operators_write_this(queue: Queue, client: Redis) -> None:
+    id, sure = queue.push(), queue.push(delay=60)
+    client.delete("jobs:email:wake")
+    before = dump(client)
+    assert queue.fail(id, "wrong")
+    found = changes(client, before)
+    assert found.pop("failed")[0][0] == id.encode()
+    assert found.pop("counts") == {b"cancelled": b"1"}
+    job = found.pop(f"job:{id}")
+    assert job.pop(b"error:0").endswith(b'"Stopped", "message": "wrong", "worker": "operator"}')
+    assert job == {
+        b"state": b"failed",
+        b"listed": b"1",
+        b"failed_at": "NOW",
+        b"exception": b"Stopped",
+    }
+    assert found == {}
+    assert queue.retry(id)
+    found = changes(client, before)
+    assert set(found.pop(f"job:{id}")) == {b"error:0"}
+    assert found == {"counts": {b"cancelled": b"0"}, "wake": [b"1"]}
+    assert queue.cancel(id)
+    assert client.hgetall(f"jobs:email:job:{id}") == {b"state": b"cancelled"}
+    assert queue.job(id) is None
+    assert queue.cancel(sure)
+    assert client.exists(f"jobs:email:job:{sure}", "jobs:email:scheduled") == 0
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard", "cancel", "fail"])
+@pytest.mark.parametrize("place", ["active", "scheduled", "processing", "failed", "none", "text"])
+def test_operators_are_refused_elsewhere(
+    queue: Queue, client: Redis, verb: str, place: str
+) -> None:
+    id = "nothing"
+    if place == "text":
+        client.set("jobs:email:job:nothing", "text")
+    elif place in ("active", "scheduled"):
+        id = queue.push(delay=0 if place == "active" else 60)
+    elif place != "none":
+        id = held(queue).id
+    if place == "failed":
+        run(client, queue.settle_failed("w1", [(id, 1, WHY)]))
+    moves = {"failed": {"retry", "discard"}} | dict.fromkeys(
+        ("active", "scheduled"), {"cancel", "fail"}
+    )
+    allowed = verb in moves.get(place, set())
+    before = dump(client)
+    args = ["why"] if verb == "fail" else []
+    assert getattr(queue, verb)(id, *args) == allowed
+    assert (dump(client) == before) == (not allowed)
+
+
+@pytest.mark.parametrize("again", ["retry", "discard"])
+def test_a_failed_id_in_the_list_is_not_doubled(queue: Queue, client: Redis, again: str) -> None:
+    id, other = queue.push(), queue.push()
+    for _ in range(3):
+        assert queue.fail(id, "wrong")
+        assert (queue.stats().active, queue.stats().failed) == (1, 1)
+        assert queue.retry(id)
+        assert (queue.stats().active, queue.stats().failed) == (2, 0)
+    assert client.lrange("jobs:email:active", 0, -1) == [other.encode(), id.encode()]
+    assert queue.fail(id, "wrong")
+    assert getattr(queue, again)(id)
+    register(queue, "w1")
+    expected = [id, other] if again == "retry" else [other]
+    assert [job.id for job in claim(queue)] == expected
+    stats = queue.stats()
+    assert (stats.active, stats.processing, stats.failed) == (0, len(expected), 0)
+    assert (client.exists(f"jobs:email:job:{id}") == 1) == (again == "retry")
+
+
+def test_a_failed_id_that_claim_has_dropped_is_retried_once(queue: Queue, client: Redis) -> None:
+    id = queue.push()
+    queue.fail(id, "wrong")
+    register(queue, "w1")
+    assert claim(queue) == []
+    assert queue.stats().active == 0
+    assert queue.retry(id)
+    assert queue.stats().active == 1
+    assert [job.id for job in claim(queue, number=2)] == [id]
+
+
+@pytest.mark.parametrize("script", ["stats", "job", "progress"])
+def test_looking_and_refused_progress_write_nothing(
+    queue: Queue, client: Redis, script: str
+) -> None:
+    claimed = held(queue)
+    queue.push(delay=60)
+    before = dump(client)
+    if script == "stats":
+        stats = queue.stats()
+        assert (stats.active, stats.processing, stats.scheduled) == (0, 1, 1)
+    elif script == "job":
+        record = queue.job(claimed.id)
+        assert record is not None
+        assert (record.state, record.worker, record.token) == ("processing", "w1", 1)
+        assert queue.job("nothing") is None
+    else:
+        job = claimed.job()
+        job.token = 9
+        queue.progress_function("w1")(job, 0.5, "late")
+    assert dump(client) == before
+
+
+def test_progress_writes_one_field(queue: Queue, client: Redis) -> None:
+    claimed = held(queue)
+    before = dump(client)
+    queue.progress_function("w1")(claimed.job(), 1, "done")
+    text = b'{"fraction": 1.0, "text": "done"}'
+    assert changes(client, before) == {f"job:{claimed.id}": {b"progress": text}}
+
+
+def test_sweep_writes_this(queue: Queue, client: Redis) -> None:
+    held(queue)
+    look = sweep_call([queue], 0.0, [b"0"], [None])
+    before = dump(client)
+    run(client, look)
+    assert dump(client) == before
+    client.zadd("jobs:email:workers", {"w1": 1})
+    before = dump(client)
+    run(client, look)
+    found = changes(client, before)
+    assert found.pop("suspects")[b"w1"].startswith(b"1 ")
+    assert found == {}
+    run(client, look)
+    found = changes(client, before)
+    ((worker, lease),) = found.pop("workers")
+    assert worker == b"w1"
+    assert lease < 0
+    assert found == {}
+    assert state(queue, "w1", 2) == "closed"
+
+
+@pytest.mark.parametrize(
+    "key", ["workers", "processing", "failed", "claims", "meta", "queue", "priority", "active"]
+)
+def test_a_wrong_type_anywhere_stops_no_other_queue(queue: Queue, client: Redis, key: str) -> None:
+    other = Queue("other", client)
+    id = other.push()
+    client.sadd(f"jobs:email:{key}", "a set")
+    both = [queue, other]
+    assert run(client, beat_call(both, LEASE, ["w1"])) == []
+    before = dump(client)
+    answer = read_claim(run(client, claim_call(both, "w1", 1, LEASE, slots=9)), both)
+    assert [job.id for job in answer.jobs] == [id]
+    assert answer.states["other"] == "ok"
+    assert answer.states["email"].startswith(f"{key}: WRONGTYPE")
+    assert not [name for name in changes(client, before) if not name.startswith("jobs:other:")]
+    client.zadd("jobs:other:workers", {"w1": 1})
+    look = sweep_call(both, 0.0, [b"0", b"0"], [60.0, 60.0])
+    run(client, look)
+    assert triples(run(client, look)[1][2:]) == [(id, 1, "w1")]
+
+
+def test_garbage_whose_name_is_taken_harms_nobody(queue: Queue, client: Redis) -> None:
+    taken = "jobs:email:job:garbage-" + hashlib.sha1(b"\xff").hexdigest()
+    client.rpush(taken, "a list")
+    good = queue.push()
+    client.rpush("jobs:email:active", b"\xff")
+    client.zadd("jobs:email:scheduled", {b"\xfe": 1, "no-hash": 2})
+    client.zadd("jobs:email:priority", {b"\xfd": -1})
+    register(queue, "w1")
+    assert [job.id for job in claim(queue)] == [good]
+    assert client.lrange(taken, 0, -1) == [b"a list"]
+    found = sorted(record.payload for record in queue.failed())
+    assert found == [b"no-hash", b"\xfd", b"\xfe"]
+    assert (queue.stats().active, queue.stats().scheduled) == (0, 0)
