@@ -27,8 +27,10 @@ IDLE = 1.0  # seconds until an idle thread closes its database connections
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run produced: succeeded, retry, failed, unknown (no such
-    handler), released (given back), lost."""
+    """What a run produced, by its kind.
+
+    One of succeeded, retry, failed, unknown (no such handler), released (given back), lost.
+    """
 
     kind: str
     delay: float = 0.0
@@ -157,24 +159,40 @@ class Executor:
             self._done(claimed, outcome)
 
     def _run(self, claimed: Claimed, handler: Handler) -> Outcome:
-        if claimed.lost:
-            return LOST
-        policy, outcome = self._policy_of(claimed.queue), LOST
-        ident = threading.get_ident()
-        self._started(claimed, _deadline(time_limit(claimed, handler, policy)))
-        self._running[claimed] = ident
-        try:
-            job = claimed.job(self._progress)
-            if job_started.receivers:
-                job_started.send_robust(handler.name, job=job)
-            call_handler(handler, job)
-            outcome = SUCCEEDED
-        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is an outcome
-            if outcome is not SUCCEEDED:
-                outcome = decide(error, claimed, handler, policy)
-        self._leave(claimed, ident)
+        error = self._call(claimed, handler)
         close_connections(idle=False)
-        return outcome
+        return self._outcome(error, claimed, handler)
+
+    def _call(self, claimed: Claimed, handler: Handler) -> BaseException | None:
+        """Return what the handler raised; an interrupt that comes late stays in here."""
+        returned, raised, ident = False, None, threading.get_ident()
+        try:
+            try:
+                self._running[claimed] = ident
+                call_handler(handler, self._begin(claimed, handler))
+                returned = True
+            except BaseException as error:  # noqa: BLE001 - whatever a handler raises is an outcome
+                raised = error
+            self._leave(claimed, ident)
+        except (JobTimeout, LeaseLost) as late:
+            raised = raised or late
+            self._leave(claimed, ident)
+        return None if returned else raised
+
+    def _begin(self, claimed: Claimed, handler: Handler) -> Job:
+        if claimed.lost:
+            raise LeaseLost
+        limit = time_limit(claimed, handler, self._policy_of(claimed.queue))
+        self._started(claimed, time.monotonic() + limit if limit else 0.0)
+        job = claimed.job(self._progress)
+        if job_started.receivers:
+            job_started.send_robust(handler.name, job=job)
+        return job
+
+    def _outcome(self, error: BaseException | None, claimed: Claimed, handler: Handler) -> Outcome:
+        if error is None:
+            return SUCCEEDED
+        return decide(error, claimed, handler, self._policy_of(claimed.queue))
 
     def _leave(self, claimed: Claimed, ident: int) -> None:
         """Take the run off the list; an exception still on its way must not hit the next job."""
@@ -199,23 +217,17 @@ class Executor:
         self._running[claimed] = task
 
     async def _run_async(self, claimed: Claimed, handler: Handler) -> None:
-        policy = self._policy_of(claimed.queue)
-        self._started(claimed, _deadline(time_limit(claimed, handler, policy)))
+        raised: BaseException | None = None
         try:
-            job = claimed.job(self._progress)
-            if job_started.receivers:
-                job_started.send_robust(handler.name, job=job)
-            await call_handler(handler, job)
-            outcome = SUCCEEDED
-        except asyncio.CancelledError as error:
-            reason = error.args[0] if error.args else error
-            raised = reason() if isinstance(reason, type) else error
-            outcome = decide(raised, claimed, handler, policy)
+            await call_handler(handler, self._begin(claimed, handler))
+        except asyncio.CancelledError as cancelled:
+            reason = cancelled.args[0] if cancelled.args else None
+            raised = reason() if isinstance(reason, type) else cancelled
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is an outcome
-            outcome = decide(error, claimed, handler, policy)
+            raised = error
         with self._lock:
             self._running.pop(claimed, None)
-        self._done(claimed, outcome)
+        self._done(claimed, self._outcome(raised, claimed, handler))
 
 
 def close_connections(*, idle: bool) -> None:
@@ -236,10 +248,6 @@ def _settled(connection: Any) -> bool:
     return not connection.in_atomic_block and (
         connection.autocommit == connection.settings_dict["AUTOCOMMIT"]
     )
-
-
-def _deadline(limit: float | None) -> float:
-    return time.monotonic() + limit if limit else 0.0
 
 
 def _raise_in_thread(ident: int, error: type[BaseException] | None) -> None:

@@ -113,10 +113,9 @@ def check_max_attempts(value: object) -> int:
 
 def check_timeout(value: object) -> float:
     """Return a timeout in seconds. Raises ValueError unless it is positive and finite."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0.001 <= value < 10**8:  # type: ignore[operator]
-        raise ValueError(f"timeout is {value!r}, not a positive number of seconds.")
-    return float(value)  # type: ignore[arg-type]
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0.001 <= value < 10**8:
+        return float(value)
+    raise ValueError(f"timeout is {value!r}, not a positive number of seconds.")
 
 
 def get_handler(name: str) -> Handler:

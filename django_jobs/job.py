@@ -83,16 +83,16 @@ class Claimed:
         "unknown_ms",
     )
 
-    def __init__(self, queue: str, row: list[bytes | None], now: int) -> None:
+    def __init__(self, queue: str, row: list[Any], now: int) -> None:
         """Read one row of a claim's answer; `now` is the server's clock in ms."""
         _, id, handler, raw, enqueued, token, attempt, most, timeout, priority, unknown = row
         self.queue = queue
-        self.id = str(id, "ascii")  # type: ignore[arg-type]
+        self.id = str(id, "ascii")
         self.handler = str(handler or b"", "utf-8", "replace")
         self.raw = raw or b""
         self.enqueued_ms = _number(enqueued, now)
-        self.token = int(token)  # type: ignore[arg-type]
-        self.attempt = int(attempt)  # type: ignore[arg-type]
+        self.token = int(token)
+        self.attempt = int(attempt)
         self.max_attempts = _number(most, MAX_ATTEMPTS)
         self.timeout = _number(timeout, 0) / 1000 if timeout else None
         self.priority = _number(priority, 0) if priority else 0

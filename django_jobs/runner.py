@@ -54,16 +54,21 @@ def all_queue_names() -> list[str]:
 
 
 def make_supervisor(
-    options: WorkerOptions, names: list[str], *, processes: int, shutdown_timeout: float
+    options: WorkerOptions,
+    queues: list[Queue],
+    *,
+    grow: bool,
+    processes: int,
+    shutdown_timeout: float,
 ) -> Supervisor:
-    """Return the supervisor for some queues; for all there are and will be, if none is named."""
+    """Return the supervisor for some queues; with `grow`, for those that appear later too."""
     return Supervisor(
-        open_queues(names or all_queue_names()),
+        queues,
         get_queue,
         options,
         processes=processes,
         shutdown_timeout=shutdown_timeout,
-        discover=None if names else all_queue_names,
+        discover=all_queue_names if grow else None,
         before_fork=connections.close_all,
     )
 
@@ -84,7 +89,7 @@ def worker_settings() -> dict[str, Any]:
     }
 
 
-def banner(names: list[str], queues: list[Queue], processes: int, concurrency: int) -> str:
+def banner(queues: list[Queue], *, grow: bool, processes: int, concurrency: int) -> str:
     """Return what `runjobs` says at its start."""
     handlers = all_handlers()
     modules = sorted({handler.source[0] for handler in handlers.values()})
@@ -93,7 +98,7 @@ def banner(names: list[str], queues: list[Queue], processes: int, concurrency: i
     lines = [
         f"django_jobs: {processes} worker(s) x {concurrency} at once on Redis {where}",
         f"  queues    {', '.join(queue.name for queue in queues)}"
-        + ("" if names else " (and new ones as they appear)"),
+        + (" (and new ones as they appear)" if grow else ""),
         f"  modules   {', '.join(modules) or 'no jobs.py found in any installed app'}",
         f"  handlers  {', '.join(sorted(handlers)) or 'none: jobs will wait for a worker that has them'}",
     ]

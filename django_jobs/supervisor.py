@@ -71,7 +71,6 @@ class Supervisor:
         self._queues = list(queues)
         self._open_queue = open_queue
         self._options = options
-        self._processes = processes
         self._shutdown_timeout = shutdown_timeout
         self._discover = discover
         self._before_fork = before_fork

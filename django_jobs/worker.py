@@ -250,19 +250,23 @@ class Worker:
     def _wait(self) -> None:
         """Sleep until a hint, an outcome, the supervisor, or the clock says to go on."""
         now = time.monotonic()
-        times = [self._poll_at, self._sweeper.due, self._holding.next_limit()]
+        times = [now + POLL, self._holding.next_limit()]
         if now < self._quiet_until:
-            times = [self._quiet_until]
-        elif self._room()[0] and not self._stopping:
-            try:
-                self._rest.ask([f"{queue.root}:wake" for queue in self.queues.values()], POLL)
-            except (RedisError, OSError) as error:
-                self._away(error)
+            times.append(self._quiet_until)
+        elif not self._stopping:
+            times += [self._poll_at, self._sweeper.due]
+            if self._room()[0] and not self._ask_for_hint():
                 return
-        if self._rest.sleep(
-            min(min(times) - now, 1.0 if self._stopping else POLL), self._holding.any_done
-        ):
+        if self._rest.sleep(min(times) - now, self._holding.any_done):
             self._hungry = True
+
+    def _ask_for_hint(self) -> bool:
+        try:
+            self._rest.ask([f"{queue.root}:wake" for queue in self.queues.values()], POLL)
+        except (RedisError, OSError) as error:
+            self._away(error)
+            return False
+        return True
 
 
 def _memory() -> int:

@@ -160,6 +160,28 @@ def test_sigterm_to_the_group_gives_unfinished_jobs_back_uncounted(
     assert [get_queue().pull(lambda job: job.id) for _ in ids] == ids
 
 
+def cpu_ticks(pid: int) -> int:
+    """Return the processor time a process has used, in clock ticks."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_a_worker_that_waits_for_its_last_job_rests(runjobs: Runjobs, ledger: Path) -> None:
+    id = push_job("test.nap", {"seconds": 6})
+    process = runjobs()
+    wait_until(lambda: len(events(ledger)) == 1)
+    (child,) = children(process)
+    process.send_signal(signal.SIGTERM)
+    before = cpu_ticks(child)
+    used = before
+    while not ran(ledger) and Path(f"/proc/{child}").exists():
+        used = cpu_ticks(child)
+        wait_until(lambda seen=used: ran(ledger) or cpu_ticks(child) >= seen)  # type: ignore[misc]
+    assert ran(ledger) == {id: 1}
+    assert used - before < 2 * os.sysconf("SC_CLK_TCK")
+    assert process.wait(10) == 0
+
+
 def test_a_tree_killed_at_once_is_recovered_after_its_lease(runjobs: Runjobs, ledger: Path) -> None:
     ids = push_jobs("test.nap", [{"seconds": 1.0}] * 4)
     first = runjobs()

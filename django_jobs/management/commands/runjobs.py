@@ -50,15 +50,18 @@ class Command(BaseCommand):
                 **worker_settings(),
             )
             queues = open_queues(names or all_queue_names())
+            processes = options["processes"]
             supervisor = make_supervisor(
                 work,
-                names,
-                processes=options["processes"],
+                queues,
+                grow=not names,
+                processes=processes,
                 shutdown_timeout=options["shutdown_timeout"],
             )
         except ValueError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(banner(names, queues, options["processes"], options["concurrency"]))
+        said = banner(queues, grow=not names, processes=processes, concurrency=work.concurrency)
+        self.stdout.write(said)
         for message in check_redis():
             self.stderr.write(str(message))
         self.stdout.flush()
