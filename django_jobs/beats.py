@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from django_jobs.caught import Caught
+
 log = logging.getLogger("django_jobs")
 
 Beat = Callable[[], object]
@@ -19,6 +21,10 @@ class Heart:
     """Calls every beat added to it at its interval, from one thread made when needed."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, as a new process must."""
         self._lock = threading.Lock()
         self._beats: dict[int, tuple[float, float, Beat]] = {}  # due, interval, beat
         self._numbers = itertools.count()
@@ -55,10 +61,10 @@ class Heart:
                 due = [n for n, (at, _, _) in self._beats.items() if at <= now]
                 beats = [self._postpone(number, now) for number in due]
             for beat in beats:
-                try:
+                with Caught() as caught:
                     beat()
-                except Exception as error:  # noqa: BLE001 - one lost beat is harmless
-                    log.warning("A beat did not reach Redis: %s", error)
+                if caught.error is not None:  # one lost beat is harmless
+                    log.warning("A beat did not reach Redis: %s", caught.error)
 
     def _postpone(self, number: int, now: float) -> Beat:
         _, interval, beat = self._beats[number]
@@ -69,4 +75,4 @@ class Heart:
 heart = Heart()
 
 # A thread and a held lock do not survive a fork: the child begins anew, in place.
-os.register_at_fork(after_in_child=heart.__init__)  # type: ignore[misc]
+os.register_at_fork(after_in_child=heart.reset)

@@ -13,9 +13,12 @@ class Rooted(Protocol):
     """What a queue must say of itself here."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """Its name."""
+
     @property
-    def keys(self) -> tuple[str, str]: ...  # noqa: D102
+    def keys(self) -> tuple[str, str]:
+        """What its scripts declare."""
 
 
 @dataclass(frozen=True, slots=True)

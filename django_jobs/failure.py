@@ -4,6 +4,8 @@ import json
 import traceback
 from dataclasses import dataclass
 
+from django_jobs.caught import Caught
+
 ERROR_BYTES = 480
 MESSAGE_BYTES = 320
 TRACEBACK_BYTES = 4096
@@ -21,15 +23,13 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException, worker: str) -> "Failure":
         """Describe an exception; one whose own text fails is described all the same."""
-        kind = type(error)
-        try:
+        kind, message, frames = type(error), "", ""
+        with Caught() as caught:  # an exception's text is the user's code
             message = str(error)
-        except Exception as broken:  # noqa: BLE001 - the text is the user's code
-            message = f"(its text raised {type(broken).__name__})"
-        try:
+        if caught.error is not None:
+            message = f"(its text raised {type(caught.error).__name__})"
+        with Caught():
             frames = "".join(traceback.format_exception(error))
-        except Exception:  # noqa: BLE001 - as above
-            frames = ""
         name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
         return cls(name[:120], cut(message, MESSAGE_BYTES), worker, cut_middle(frames))
 

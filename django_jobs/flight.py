@@ -15,10 +15,10 @@ FREE, HELD, STARTED, SUCCEEDED, RETRY, FAILED = range(6)
 
 ERROR_BYTES = 512
 _HEADER = struct.Struct("32sd")  # worker id, last turn of its main loop (monotonic)
-_JOB = struct.Struct("QQII64s64s")  # number, token, attempt, max_attempts, queue, id
 _DEADLINE = struct.Struct("d")  # monotonic seconds, 0 = none
+_JOB = struct.Struct("dQQII64s64s")  # deadline, number, token, attempt, max_attempts, queue, id
 _OUTCOME = struct.Struct(f"dH{ERROR_BYTES}s")  # delay in seconds, length of the error, error
-_SLOT = _JOB.size + _DEADLINE.size + _OUTCOME.size
+_SLOT = _JOB.size + _OUTCOME.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class FlightTable:
 
     def _attach(self) -> None:
         self._view = memoryview(self._memory).cast("B")
+        first = _HEADER.size + self.slots
+        self._at = [first + slot * _SLOT for slot in range(self.slots)]
         self._free = list(range(self.slots))
         self._number = 0
 
@@ -87,23 +89,16 @@ class FlightTable:
         """Enter a job that was claimed; return its slot."""
         slot = self._free.pop()
         self._number += 1
-        fields = (
-            self._number,
-            token,
-            attempt,
-            min(max_attempts, 2**32 - 1),
-            queue.encode(),
-            id.encode(),
-        )
-        _JOB.pack_into(self._view, self._at(slot), *fields)
-        _DEADLINE.pack_into(self._view, self._at(slot) + _JOB.size, 0.0)
+        most = min(max_attempts, 2**32 - 1)
+        job = (self._number, token, attempt, most, queue.encode(), id.encode())
+        _JOB.pack_into(self._view, self._at[slot], 0.0, *job)
         self._view[_HEADER.size + slot] = HELD
         return slot
 
     def start(self, slot: int, deadline: float) -> None:
         """Say that the job runs; a deadline of 0 is none."""
         if deadline:
-            _DEADLINE.pack_into(self._view, self._at(slot) + _JOB.size, deadline)
+            _DEADLINE.pack_into(self._view, self._at[slot], deadline)
         self._view[_HEADER.size + slot] = STARTED
 
     def succeed(self, slot: int) -> None:
@@ -113,7 +108,7 @@ class FlightTable:
     def end(self, slot: int, state: int, delay: float, error: str) -> None:
         """Say that the run ended otherwise: RETRY or FAILED."""
         raw = error.encode()[:ERROR_BYTES]
-        at = self._at(slot) + _JOB.size + _DEADLINE.size
+        at = self._at[slot] + _JOB.size
         _OUTCOME.pack_into(self._view, at, delay, len(raw), raw)
         self._view[_HEADER.size + slot] = state
 
@@ -129,10 +124,9 @@ class FlightTable:
         return sorted(found, key=attrgetter("number"))
 
     def _read(self, slot: int, state: int) -> Flight:
-        at = self._at(slot)
-        number, token, attempt, most, queue, id = _JOB.unpack_from(self._view, at)
-        (deadline,) = _DEADLINE.unpack_from(self._view, at + _JOB.size)
-        delay, size, raw = _OUTCOME.unpack_from(self._view, at + _JOB.size + _DEADLINE.size)
+        at = self._at[slot]
+        deadline, number, token, attempt, most, queue, id = _JOB.unpack_from(self._view, at)
+        delay, size, raw = _OUTCOME.unpack_from(self._view, at + _JOB.size)
         return Flight(
             number,
             state,
@@ -145,6 +139,3 @@ class FlightTable:
             delay,
             raw[:size],
         )
-
-    def _at(self, slot: int) -> int:
-        return _HEADER.size + self.slots + slot * _SLOT

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 from django_jobs import flight
 from django_jobs.exceptions import JobTimeout, LeaseLost
-from django_jobs.executor import Executor, Outcome, find_handler
+from django_jobs.executor import Executor
 from django_jobs.handlers import Handler
 from django_jobs.job import Claimed, Job
+from django_jobs.outcome import Outcome, find_handler
 from django_jobs.worker_options import WorkerOptions
 
 log = logging.getLogger("django_jobs")
@@ -30,6 +31,7 @@ class Holding:
         self._ring = ring
         self._unknown_wait = 0.0 if options.drain else options.unknown_wait
         self._held: dict[Claimed, None] = {}
+        self._fresh: list[Claimed] = []  # entered, and not yet running
         self._limits: dict[Claimed, float] = {}
         self._done: deque[tuple[Claimed, Outcome]] = deque()
         self._executor = Executor(
@@ -49,16 +51,22 @@ class Holding:
         return [claimed for claimed in self._held if claimed.queue == queue]
 
     def add(self, claimed: Claimed) -> None:
-        """Enter a job that was claimed, and let it run."""
+        """Enter a job that was claimed; `start` lets it run."""
         claimed.slot = self.table.hold(
             claimed.queue, claimed.id, claimed.token, claimed.attempt, claimed.max_attempts
         )
         self._held[claimed] = None
-        handler = find_handler(claimed, self._unknown_wait)
-        if isinstance(handler, Handler):
-            self._executor.submit(claimed, handler)
-        else:
-            self._ended(claimed, handler)
+        self._fresh.append(claimed)
+
+    def start(self) -> None:
+        """Let the jobs run that were entered since."""
+        fresh, self._fresh = self._fresh, []
+        for claimed in fresh:
+            handler = find_handler(claimed, self._unknown_wait)
+            if isinstance(handler, Handler):
+                self._executor.submit(claimed, handler)
+            else:
+                self._ended(claimed, handler)
 
     def forget(self, claimed: Claimed) -> None:
         """Free the slot of a job whose settle was answered."""
@@ -82,7 +90,8 @@ class Holding:
 
     def take_back(self) -> list[Claimed]:
         """Return the jobs that have not begun, oldest first; they will not run."""
-        return self._executor.take_back()
+        fresh, self._fresh = self._fresh, []
+        return self._executor.take_back() + fresh
 
     def expire(self) -> None:
         """Raise JobTimeout in each run that is past its timeout."""

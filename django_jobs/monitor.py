@@ -131,8 +131,8 @@ def find_job(queue: Queue, id: str, *, payload: bool = False) -> JobRecord | Non
         )
         for error in record.errors
     )
-    hidden = {} if payload else {"payload": b"", "progress": ""}
-    return replace(record, errors=errors, **hidden)  # type: ignore[arg-type]
+    shown = record if payload else replace(record, payload=b"", progress="")
+    return replace(shown, errors=errors)
 
 
 def payload_text(raw: bytes) -> str:

@@ -7,8 +7,8 @@ from redis.exceptions import RedisError
 
 from django_jobs.conf import get_settings
 from django_jobs.connection import declared_queues, get_queue, queue_names
-from django_jobs.executor import Policy
 from django_jobs.handlers import all_handlers
+from django_jobs.outcome import Policy
 from django_jobs.queue import Queue
 from django_jobs.supervisor import Supervisor
 from django_jobs.worker_options import WorkerOptions

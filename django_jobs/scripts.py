@@ -5,12 +5,14 @@ line, because `#!` must be the first bytes.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from hiredis import pack_command
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
@@ -19,6 +21,8 @@ PRELUDE = ("_keys", "_place", "_fail", "_return", "_operate")
 PRELUDE_OF = {"claim": ("_claim", "_take", "_alarm"), "sweep": ("_sweep",)}
 
 Value = str | bytes | int | float
+
+_pack = cast(Callable[[tuple[Value, ...]], bytes], pack_command)  # its own types allow one value
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ def get_script(name: str) -> Script:
     first, rest = _read(name).split("\n", 1)
     parts = [_read(part) for part in PRELUDE + PRELUDE_OF.get(name, ())]
     text = "\n".join([first, *parts, rest])
-    return Script(name, text, hashlib.sha1(text.encode()).hexdigest())  # noqa: S324
+    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 def _read(name: str) -> str:
@@ -105,30 +109,46 @@ class Line:
         self._pool = client.connection_pool
         self._overrides = overrides
         self._connection: Any = None
+        self._under_way: deque[Sequence[Call]] = deque()
 
     def run(self, calls: Sequence[Call]) -> list[Any]:
         """Send calls in one round trip; a reply may be a RedisError. Raises RedisError.
 
         After an error that is raised nobody knows which of the calls were done.
         """
-        replies = self._round_trip([call.command() for call in calls])
+        self.begin(calls)
+        return self.finish()
+
+    def begin(self, calls: Sequence[Call]) -> None:
+        """Send calls, whose replies `finish` reads, in the order of their sending."""
+        if calls:
+            self._send([call.command() for call in calls])
+            self._under_way.append(calls)
+
+    def finish(self) -> list[Any]:
+        """Return the replies to the oldest `begin` that is under way; see `run`."""
+        calls = self._under_way.popleft()
+        replies = self._receive(len(calls))
         lost = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if lost and self._under_way:
+            self.close()  # the order would not be kept; a new connection loads them first
+            raise replies[lost[0]]
         if lost:
-            again = self._round_trip([calls[i].command(whole=True) for i in lost])
-            for i, reply in zip(lost, again, strict=True):
+            self._send([calls[i].command(whole=True) for i in lost])
+            for i, reply in zip(lost, self._receive(len(lost)), strict=True):
                 replies[i] = reply
         return replies
 
     def send(self, *command: Value) -> None:
-        """Send a command whose reply is read later, by `receive`."""
-        connection = self._connect()
-        connection.send_packed_command(connection.pack_command(*command), check_health=False)
+        """Send a command whose reply is read later, by `receive`. Raises RedisError."""
+        self._send([command])
 
     def receive(self) -> Any:
         """Read one reply. Raises RedisError."""
-        if self._connection is None:
-            raise RedisError("The connection was closed before its answer was read.")
-        return self._connection.read_response()
+        (reply,) = self._receive(1)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     def fileno(self) -> int:
         """Return the socket's descriptor, to wait for a reply; -1 if not connected."""
@@ -137,7 +157,8 @@ class Line:
         return int(self._connection._sock.fileno())  # noqa: SLF001
 
     def close(self) -> None:
-        """Hang up; the next call connects again."""
+        """Hang up, whatever is under way; the next call connects again."""
+        self._under_way.clear()
         if self._connection is not None:
             self._connection.disconnect()
         self.release()
@@ -148,21 +169,28 @@ class Line:
         if connection is not None and not self._overrides:
             self._pool.release(connection)
 
-    def _round_trip(self, commands: list[tuple[Value, ...]]) -> list[Any]:
+    def _send(self, commands: Sequence[tuple[Value, ...]]) -> None:
         try:
-            connection = self._connect()
-            connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-            return [self._reply(connection) for _ in commands]
+            data = b"".join(map(_pack, commands))
+            self._connect().send_packed_command([data], check_health=False)
         except (RedisError, OSError):
             self.close()
             raise
 
-    @staticmethod
-    def _reply(connection: Any) -> Any:
+    def _receive(self, count: int) -> list[Any]:
+        connection, replies = self._connection, []
+        if connection is None:
+            raise RedisError("The connection was closed before its answer was read.")
         try:
-            return connection.read_response()
-        except ResponseError as error:
-            return error
+            for _ in range(count):
+                try:
+                    replies.append(connection.read_response())
+                except ResponseError as error:
+                    replies.append(error)
+        except (RedisError, OSError):
+            self.close()
+            raise
+        return replies
 
     def _connect(self) -> Any:
         if self._connection is None:
@@ -180,9 +208,5 @@ class Line:
     def _load(self) -> None:
         """Load every script: calls of one round trip then run in the order they were sent."""
         names = sorted(path.stem for path in FOLDER.glob("[a-z]*.lua"))
-        commands = [("SCRIPT", "LOAD", get_script(name).text) for name in names]
-        self._connection.send_packed_command(
-            self._connection.pack_commands(commands), check_health=False
-        )
-        for _ in names:
-            self._connection.read_response()
+        self._send([("SCRIPT", "LOAD", get_script(name).text) for name in names])
+        self._receive(len(names))

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from django_jobs.exceptions import PayloadError
-from django_jobs.executor import Outcome
 from django_jobs.job import Claimed, Job
+from django_jobs.outcome import Outcome
 from django_jobs.queue import Queue
 from django_jobs.scripts import Call
 from django_jobs.signals import job_failed, job_recovered, job_retried, job_succeeded

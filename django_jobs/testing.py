@@ -13,18 +13,13 @@ from django.db import connections
 from redis.exceptions import RedisError
 
 from django_jobs import conf
+from django_jobs.caught import Caught
 from django_jobs.claims import beat_call, claim_call, new_worker, read_claim
 from django_jobs.connection import get_client, get_queue, queue_names
-from django_jobs.executor import (
-    SUCCEEDED,
-    Outcome,
-    Policy,
-    call_handler,
-    decide,
-    find_handler,
-)
+from django_jobs.executor import call_handler
 from django_jobs.handlers import Handler, get_handler
 from django_jobs.job import Claimed, Job, JobRecord, decode_payload, encode_payload
+from django_jobs.outcome import Outcome, Policy, decide, find_handler
 from django_jobs.push import Push
 from django_jobs.queue import Queue
 from django_jobs.scripts import Line, run, run_many
@@ -107,15 +102,13 @@ def _run(queue: Queue, worker: str, claimed: Claimed) -> Outcome:
         return handler
     settings = conf.get_settings()
     policy = Policy(backoff=settings.of_queue(queue.name, "BACKOFF"))
-    try:
+    with Caught() as caught:
         job = claimed.job(queue.progress_function(worker))
         if handler.is_async:
             async_to_sync(handler.function)(job)
         else:
             call_handler(handler, job)
-    except Exception as error:  # noqa: BLE001 - whatever a handler raises is an outcome
-        return decide(error, claimed, handler, policy)
-    return SUCCEEDED
+    return decide(caught.error, claimed, handler, policy)
 
 
 def _waiting(queue: Queue) -> list[JobRecord]:

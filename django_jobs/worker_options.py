@@ -4,10 +4,11 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from django_jobs.executor import Policy
+from django_jobs.outcome import Policy
 from django_jobs.queue import Queue
 
-AHEAD = 128  # jobs held beyond the free slots, at most
+AHEAD = 128  # jobs claimed at once beyond the free slots, at most
+AHEAD_SECONDS = 0.004  # and what can be run in this time, or in two round trips
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class WorkerOptions:
     @property
     def slots(self) -> int:
         """Return how many jobs a worker may hold, the ended but unsettled ones too."""
-        return 2 * (self.concurrency + AHEAD)
+        return 2 * (self.concurrency + 2 * AHEAD)
 
     def policy_of(self, queue: str) -> Policy:
         """Return what a queue's settings say about its runs."""

@@ -15,16 +15,18 @@ MODULES = sorted(PACKAGE.glob("*.py"))
 
 # Each module imports only from rows above its own.
 LAYERS = [
-    {"exceptions", "signals", "keys", "backoff", "beats", "failure", "reload"},
-    {"job", "handlers", "flight", "embedded"},
+    {"exceptions", "signals", "keys", "backoff", "caught", "databases", "reload"},
+    {"job", "handlers", "flight", "embedded", "beats", "failure"},
     {"conf", "options", "scripts"},
     {"claims"},
     {"queue"},
     {"monitor"},
+    {"outcome", "event_loop"},
     {"executor"},
     {"worker_options", "settling"},
     {"holding", "sweeper", "rest"},
-    {"worker", "grave"},
+    {"claiming", "grave"},
+    {"worker"},
     {"supervisor"},
     {"connection"},
     {"push", "runner"},

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from django_jobs.exceptions import Fail, JobTimeout, LeaseLost
-from django_jobs.executor import Executor, Outcome, Policy
+from django_jobs.executor import Executor
 from django_jobs.handlers import Handler
 from django_jobs.job import Claimed
+from django_jobs.outcome import Outcome, Policy
 from tests.conftest import wait_until
 
 ROW = [1, b"id", b"test", b"{}", b"1", b"1", b"1", None, None, None, None]

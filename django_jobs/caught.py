@@ -1,0 +1,25 @@
+"""The one place where any exception is caught: what users' code raises is a result here."""
+
+from types import TracebackType
+
+
+class Caught:
+    """Keeps in `error` what its block raised, of this kind, and lets it no further."""
+
+    __slots__ = ("error", "kind")
+
+    def __init__(self, kind: type[BaseException] = Exception) -> None:
+        self.kind = kind
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> "Caught":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> bool:
+        self.error = error
+        return isinstance(error, self.kind)

@@ -1,0 +1,84 @@
+"""What a run produced, and how that is decided; nothing here runs or settles anything."""
+
+import logging
+from dataclasses import dataclass
+
+from django_jobs import backoff
+from django_jobs.backoff import Backoff
+from django_jobs.exceptions import Fail, LeaseLost, PayloadError, Retry, UnknownHandler
+from django_jobs.failure import Failure
+from django_jobs.handlers import Handler, get_handler
+from django_jobs.job import Claimed
+
+log = logging.getLogger("django_jobs")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run produced, by its kind.
+
+    One of succeeded, retry, failed, unknown (no such handler), released (given back), lost.
+    """
+
+    kind: str
+    delay: float = 0.0  # seconds
+    failure: Failure | None = None
+    error: BaseException | None = None
+
+
+SUCCEEDED = Outcome("succeeded")
+UNKNOWN = Outcome("unknown")
+RELEASED = Outcome("released")
+LOST = Outcome("lost")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a queue's settings say where neither push nor handler does; times in seconds."""
+
+    timeout: float | None = None
+    backoff: Backoff | None = None
+
+
+def find_handler(claimed: Claimed, wait: float) -> Handler | Outcome:
+    """Return the job's handler; an outcome if this code does not know it.
+
+    For `wait` seconds since it was first missed, the job is left to other workers.
+    """
+    try:
+        return get_handler(claimed.handler)
+    except UnknownHandler as error:
+        if claimed.unknown_ms < wait * 1000:
+            return UNKNOWN
+        return Outcome("failed", failure=Failure.of(error, ""), error=error)
+
+
+def decide(
+    error: BaseException | None, claimed: Claimed, handler: Handler, policy: Policy
+) -> Outcome:
+    """Return the outcome of a run that returned, or raised `error`."""
+    if error is None:
+        return SUCCEEDED
+    if isinstance(error, LeaseLost):
+        return LOST
+    failure = Failure.of(error, "")
+    if isinstance(error, Fail | PayloadError) or claimed.attempt >= claimed.max_attempts:
+        return Outcome("failed", failure=failure, error=error)
+    return Outcome("retry", _pause(error, claimed, handler, policy), failure, error)
+
+
+def _pause(error: BaseException, claimed: Claimed, handler: Handler, policy: Policy) -> float:
+    """Return the seconds until the next attempt: what the run said wins over handler over queue."""
+    chosen = policy.backoff if handler.backoff is None else handler.backoff
+    if isinstance(error, Retry) and error.after is not None:
+        chosen = error.after
+    try:
+        return backoff.delay(chosen, claimed.attempt, error)
+    except Exception:
+        log.exception("The backoff of handler %s raised; the default is used.", handler.name)
+        return backoff.delay(None, claimed.attempt, error)
+
+
+def time_limit(claimed: Claimed, handler: Handler, policy: Policy) -> float | None:
+    """Return the seconds a run may take: push wins over handler over queue."""
+    return claimed.timeout or handler.timeout or policy.timeout
