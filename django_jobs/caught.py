@@ -4,12 +4,12 @@ from types import TracebackType
 
 
 class Caught:
-    """Keeps in `error` what its block raised, of this kind, and lets it no further."""
+    """Keeps in `error` what its block raised, of these kinds (Exception), and lets it no further."""
 
-    __slots__ = ("error", "kind")
+    __slots__ = ("error", "kinds")
 
-    def __init__(self, kind: type[BaseException] = Exception) -> None:
-        self.kind = kind
+    def __init__(self, *kinds: type[BaseException]) -> None:
+        self.kinds = kinds or Exception
         self.error: BaseException | None = None
 
     def __enter__(self) -> "Caught":
@@ -22,4 +22,4 @@ class Caught:
         frames: TracebackType | None,
     ) -> bool:
         self.error = error
-        return isinstance(error, self.kind)
+        return isinstance(error, self.kinds)

@@ -8,6 +8,11 @@ from typing import Any, Protocol
 from django_jobs.job import Claimed
 from django_jobs.scripts import Call, get_script
 
+BEATS_PER_LEASE = 5
+
+Held = tuple[str | bytes, int | bytes, str | bytes]  # id, token, worker
+Orphan = tuple[bytes, bytes, bytes]  # the same, as sweep found it
+
 
 class Rooted(Protocol):
     """What a queue must say of itself here."""
@@ -101,15 +106,15 @@ def read_held(reply: list[Any]) -> HeldAnswer:
 
 def pairs(flat: Sequence[bytes]) -> list[tuple[str, int]]:
     """Return ids and tokens from the flat list that a script answers with."""
-    return [(id.decode(), int(token)) for id, token in zip(flat[::2], flat[1::2], strict=True)]
-
-
-def triples(flat: Sequence[bytes]) -> list[tuple[str, int, str]]:
-    """Return ids, tokens and workers from the flat list that sweep answers with."""
     return [
-        (id.decode(), int(token), worker.decode())
-        for id, token, worker in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+        (id.decode("utf-8", "replace"), int(token) if token.isdigit() else 0)
+        for id, token in zip(flat[::2], flat[1::2], strict=True)
     ]
+
+
+def orphans(flat: Sequence[bytes]) -> list[Orphan]:
+    """Return what sweep found; as bytes, for nobody knows who wrote them."""
+    return list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
 
 
 def _all_keys(queues: Sequence[Rooted]) -> list[str]:

@@ -1,5 +1,7 @@
 """Every error this package raises; a class docstring is its default message."""
 
+from datetime import timedelta
+
 
 class JobsError(Exception):
     """Something went wrong with a job."""
@@ -55,6 +57,6 @@ class Fail(JobsError):
 class Retry(JobsError):
     """Run the job again later; this run counts as an attempt."""
 
-    def __init__(self, message: str = "", *, after: float | None = None) -> None:
+    def __init__(self, message: str = "", *, after: float | timedelta | None = None) -> None:
         super().__init__(message)
         self.after = after

@@ -13,7 +13,7 @@ from django_jobs.flight import Flight, FlightTable
 from django_jobs.queue import Queue
 from django_jobs.scripts import Call, Line, checked
 
-Recovered = tuple[str, list[tuple[str, int, str]], list[str]]  # queue, jobs, states
+Recovered = tuple[str, list[tuple[str, str]], list[str]]  # queue, jobs (id, worker), states
 
 
 class Grave:
@@ -51,8 +51,8 @@ class Grave:
 
     def _calls(
         self, queue: Queue, jobs: list[Flight], unknown: list[tuple[str, int]]
-    ) -> list[tuple[Call, list[tuple[str, int, str]]]]:
-        calls: list[tuple[Call, list[tuple[str, int, str]]]] = []
+    ) -> list[tuple[Call, list[tuple[str, str]]]]:
+        calls: list[tuple[Call, list[tuple[str, str]]]] = []
 
         def add(states: tuple[int, ...], make: Callable[[list[Flight]], Call]) -> None:
             if chosen := [job for job in jobs if job.state in states and job not in late]:
@@ -82,7 +82,8 @@ class Grave:
         cut = [job for job in jobs if job.state == flight.STARTED and job not in late]
         if cut and not self._released:
             owned = [(job.id, job.token, worker) for job in cut]
-            calls.append((queue.recover(owned, self._why), owned))
+            told = [(job.id, worker) for job in cut]
+            calls.append((queue.recover(owned, self._why), told))
         return calls
 
     def _timed_out(self, job: Flight) -> bool:

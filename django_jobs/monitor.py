@@ -75,13 +75,18 @@ class Page:
     older: str
 
 
+def by_client(queues: Iterable[Queue]) -> list[list[Queue]]:
+    """Return the queues in groups that share a Redis."""
+    groups: dict[int, list[Queue]] = {}
+    for queue in queues:
+        groups.setdefault(id(queue.client), []).append(queue)
+    return list(groups.values())
+
+
 def all_stats(queues: Iterable[Queue]) -> dict[str, Stats]:
     """Return the counts of each queue by its name, one round trip per Redis. Raises RedisError."""
-    by_client: dict[int, list[Queue]] = {}
-    for queue in queues:
-        by_client.setdefault(id(queue.client), []).append(queue)
     found = {}
-    for group in by_client.values():
+    for group in by_client(queues):
         calls = [Call(get_script("stats"), queue.keys, ()) for queue in group]
         replies = run_many(group[0].client, calls)
         for queue, (active, processing, failed, scheduled, paused) in zip(

@@ -14,19 +14,18 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from django_jobs import keys
-from django_jobs.beats import heart
-from django_jobs.claims import beat_call, claim_call, new_worker, pairs, read_claim
+from django_jobs.claims import Held
 from django_jobs.exceptions import Empty, LeaseLost, PushError
 from django_jobs.failure import Failure
 from django_jobs.job import MAX_ATTEMPTS, Claimed, Job, JobRecord, Stats
 from django_jobs.options import JobOptions, NewJob, new_job
-from django_jobs.scripts import Call, Line, checked, get_script, run, run_many
+from django_jobs.scripts import Call, get_script, run, run_many
+from django_jobs.solo import Solo
 
 T = TypeVar("T")
 
 PUSH_BATCH = 200  # jobs a script, so that none blocks Redis for long
 PAGE = 100
-BEATS_PER_LEASE = 5
 
 
 class Queue:
@@ -110,29 +109,24 @@ class Queue:
         if the job was given to another worker meanwhile. The lease is kept by a thread as
         long as `work` runs: a `work` that holds the GIL for a lease loses it.
         """
-        worker = new_worker()
-        claimed = self._claim_one(worker)
-        beat = heart.add(
-            self.lease / BEATS_PER_LEASE,
-            lambda: run(self.client, beat_call([self], self.lease, [worker])),
-        )
-        try:
-            result = work(claimed.job(self.progress_function(worker)))
-        except BaseException as error:
-            self._finish(worker, self._settle_error(worker, claimed, error))
-            raise
-        else:
-            answer = self._finish(
-                worker, self.settle_succeeded(worker, [(claimed.id, claimed.token)])
+        worker = Solo(self.client, [self], self.lease)
+        claimed = worker.claim()
+        if claimed is None:
+            worker.close()
+            raise Empty(f"Queue {self.name!r} has no job that could be pulled now.")
+        with worker.beating():
+            try:
+                result = work(claimed.job(self.progress_function(worker.id)))
+            except BaseException as error:
+                worker.close(self._settle_error(worker.id, claimed, error))
+                raise
+        proof = (claimed.id, claimed.token)
+        if worker.close(self.settle_succeeded(worker.id, [proof])) == [[-1]]:
+            raise LeaseLost(
+                f"Job {claimed.id} of queue {self.name!r} was given to another worker"
+                " while it ran here; it may run twice."
             )
-            if answer == -1:
-                raise LeaseLost(
-                    f"Job {claimed.id} of queue {self.name!r} was given to another worker"
-                    " while it ran here; it may run twice."
-                )
-            return result
-        finally:
-            heart.remove(beat)
+        return result
 
     def stats(self) -> Stats:
         """Return how many jobs are in each state."""
@@ -224,7 +218,7 @@ class Queue:
         why = "unknown" if unknown else ""
         return self._call("release", worker, why, *(value for job in jobs for value in job))
 
-    def recover(self, jobs: Iterable[tuple[str, int, str]], why: Failure) -> Call:
+    def recover(self, jobs: Iterable[Held], why: Failure) -> Call:
         """Take jobs (id, token, worker; oldest first) back from dead workers, counted.
 
         The answer says per job where it is now: active, scheduled, failed, or nowhere else.
@@ -252,7 +246,7 @@ class Queue:
 
         return progress
 
-    def _call(self, script: str, *args: str | int) -> Call:
+    def _call(self, script: str, *args: str | bytes | int) -> Call:
         return Call(get_script(script), self.keys, args)
 
     def _did(self, script: str, *args: str) -> bool:
@@ -263,37 +257,8 @@ class Queue:
             self._announce(self.name)
             self._announced = True
 
-    def _claim_one(self, worker: str) -> Claimed:
-        line = Line(self.client)
-        try:
-            claim = claim_call([self], worker, 1, self.lease, slots=1)
-            replies = line.run([beat_call([self], self.lease, [worker]), claim])
-            answer = read_claim(checked(replies)[1], [self])
-        except (RedisError, OSError):
-            line.close()
-            self._abandon(worker)
-            raise
-        line.release()
-        if not answer.jobs:
-            run(self.client, self.close(worker, answered=True))
-            raise Empty(f"Queue {self.name!r} has no job that could be pulled now.")
-        return answer.jobs[0]
-
-    def _abandon(self, worker: str) -> None:
-        """Close a worker whose claim may have been done, and give back what it took."""
-        held = run(self.client, self.close(worker))
-        if held:
-            run(self.client, self.release(worker, pairs(held)))
-
     def _settle_error(self, worker: str, claimed: Claimed, error: BaseException) -> Call:
         why = Failure.of(error, worker)
         if claimed.attempt >= claimed.max_attempts:
             return self.settle_failed(worker, [(claimed.id, claimed.token, why)])
         return self.settle_retry(worker, [(claimed.id, claimed.token, 0.0, why)])
-
-    def _finish(self, worker: str, settle: Call) -> int:
-        close = self.close(worker, answered=True)
-        settled, left = run_many(self.client, [settle, close])
-        if left:  # the server did not know the settle script: it was sent again, after the close
-            run(self.client, close)
-        return int(settled[0])

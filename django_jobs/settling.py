@@ -122,9 +122,9 @@ def tell(claimed: Claimed, outcome: Outcome) -> None:
             job_failed.send_robust(claimed.handler, job=_job(claimed), error=outcome.error)
 
 
-def tell_recovered(queue: str, jobs: Sequence[tuple[str, int, str]], states: Sequence[str]) -> None:
-    """Log each job that was taken back from a dead worker, and send `job_recovered`."""
-    for (id, _, worker), state in zip(jobs, states, strict=True):
+def tell_recovered(queue: str, jobs: Sequence[tuple[str, str]], states: Sequence[str]) -> None:
+    """Log each job (id, worker) that was taken back from a dead worker, and send `job_recovered`."""
+    for (id, worker), state in zip(jobs, states, strict=True):
         if state:
             log.warning("Job %s of queue %s: its worker died, now %s.", id, queue, state)
             job_recovered.send_robust(queue, id=id, queue=queue, worker=worker, state=state)

@@ -3,29 +3,24 @@
 One thread, no job, no user code. An error that escapes its loop ends it at once.
 """
 
-import ctypes
 import logging
-import multiprocessing
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import wait
 from types import FrameType
-from typing import Any
 
 from redis.exceptions import RedisError
 
 from django_jobs import flight, grave
-from django_jobs.claims import beat_call, new_worker
-from django_jobs.queue import BEATS_PER_LEASE, Queue
+from django_jobs.child import STOP_SIGNALS, Child, OpenQueue, start_child
+from django_jobs.claims import BEATS_PER_LEASE, beat_call
+from django_jobs.queue import Queue
 from django_jobs.scripts import Line
-from django_jobs.worker import RECYCLE, Worker
+from django_jobs.worker import RECYCLE
 from django_jobs.worker_options import WorkerOptions
 
 log = logging.getLogger("django_jobs")
@@ -37,25 +32,13 @@ BEAT_TIMEOUT = 1.0
 TURN = 0.5
 
 
-@dataclass
-class Child:
-    """A worker process, and what the supervisor knows of it."""
-
-    process: BaseProcess
-    table: flight.FlightTable
-    pipe: Connection
-    began: float = field(default_factory=time.monotonic)
-    timed_out: bool = False
-    reported: bool = False
-
-
 class Supervisor:
     """Runs `processes` workers until it is told to stop, or they have drained the queues."""
 
     def __init__(
         self,
         queues: Sequence[Queue],
-        open_queue: Callable[[str], Queue],
+        open_queue: OpenQueue,
         options: WorkerOptions,
         *,
         processes: int = 1,
@@ -63,11 +46,6 @@ class Supervisor:
         discover: Callable[[], list[str]] | None = None,
         before_fork: Callable[[], None] = lambda: None,
     ) -> None:
-        self._context = (
-            multiprocessing.get_context("fork")
-            if sys.platform == "linux"
-            else multiprocessing.get_context("spawn")
-        )
         self._queues = list(queues)
         self._open_queue = open_queue
         self._options = options
@@ -122,8 +100,9 @@ class Supervisor:
         self._wake.setblocking(False)
         self._wake_in.setblocking(False)
         signal.set_wakeup_fd(self._wake_in.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._count_signal)
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it for SIGHUP
+                signal.signal(number, self._count_signal)
 
     def _count_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
@@ -135,7 +114,7 @@ class Supervisor:
             log.info("Stopping: jobs under way have %g s.", self._shutdown_timeout)
             self._stop_at = now + self._shutdown_timeout
             for child in self._children:
-                self._tell(child, ("stop",))
+                child.tell("stop")
         if self._stop_at is not None and (now >= self._stop_at or self._signals > 1):
             for child in self._children:
                 child.process.kill()
@@ -147,27 +126,11 @@ class Supervisor:
 
     def _start(self) -> None:
         self._missing -= 1
-        table = flight.FlightTable(self._context, self._options.slots)
-        table.worker = new_worker()
-        ours, theirs = self._context.Pipe()
-        inherited = [ours, *(child.pipe for child in self._children)]
         self._before_fork()
-        process = self._context.Process(
-            target=run_worker,
-            args=(self._queues, self._open_queue, table, theirs, self._options),
-            kwargs={"inherited": inherited if sys.platform == "linux" else []},
-            name="django_jobs worker",
-        )
-        process.start()
-        theirs.close()
-        self._children.append(Child(process, table, ours))
+        names = [queue.name for queue in self._queues]
+        child = start_child(names, self._open_queue, self._options, self._children)
+        self._children.append(child)
         self._beat_at = 0.0
-
-    def _tell(self, child: Child, words: tuple[Any, ...]) -> None:
-        try:
-            child.pipe.send(words)
-        except OSError:
-            log.debug("Worker %s hung up.", child.process.pid)
 
     def _reap(self, child: Child) -> None:
         child.process.join()
@@ -209,7 +172,7 @@ class Supervisor:
     def _pass_on(self, recovered: grave.Recovered) -> None:
         """Let a worker tell of it: receivers of signals are user code."""
         if self._children:
-            self._tell(self._children[0], ("recovered", *recovered))
+            self._children[0].tell("recovered", *recovered)
             return
         queue, jobs, states = recovered
         for (id, *_), state in zip(jobs, states, strict=True):
@@ -265,33 +228,4 @@ class Supervisor:
             self._queues += [self._open_queue(name) for name in new]
             self._beat_at = 0.0
             for child in self._children:
-                self._tell(child, ("queues", new))
-
-
-def run_worker(
-    queues: Sequence[Queue],
-    open_queue: Callable[[str], Queue],
-    table: flight.FlightTable,
-    pipe: Connection,
-    options: WorkerOptions,
-    *,
-    inherited: Sequence[Connection] = (),
-) -> None:
-    """Be a worker process: obey the supervisor, not the group's signals, and die with it."""
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    for connection in inherited:
-        connection.close()
-    _die_with_parent()
-    status = Worker(queues, open_queue, table, pipe, options).run()
-    logging.shutdown()
-    sys.stdout.flush()
-    os._exit(status)
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() == 1:
-            os._exit(1)
+                child.tell("queues", new)

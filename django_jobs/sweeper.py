@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django_jobs.claims import sweep_call, triples
+from django_jobs.claims import BEATS_PER_LEASE, Orphan, orphans, sweep_call
 from django_jobs.exceptions import WorkerLost
 from django_jobs.failure import Failure
-from django_jobs.queue import BEATS_PER_LEASE, Queue
+from django_jobs.queue import Queue
 from django_jobs.scripts import Call
 from django_jobs.settling import tell_recovered
 
@@ -25,7 +25,7 @@ class Sweeper:
         self._beat = lease / BEATS_PER_LEASE
         self._failed_ttl = failed_ttl
         self._cursors: dict[str, bytes] = {}
-        self._orphans: list[tuple[Queue, list[tuple[str, int, str]]]] = []
+        self._orphans: list[tuple[Queue, list[Orphan]]] = []
 
     def __bool__(self) -> bool:
         """Say whether jobs of dead workers are to be taken back."""
@@ -34,8 +34,8 @@ class Sweeper:
     def calls(self, queues: Sequence[Queue], *, look: bool) -> list[tuple[Call, Apply]]:
         """Return what to send now: taking back what was found, and the next look if due."""
         calls: list[tuple[Call, Apply]] = []
-        for queue, orphans in self._orphans:
-            calls.append((queue.recover(orphans, WHY), _Recovered(queue, orphans)))
+        for queue, found in self._orphans:
+            calls.append((queue.recover(found, WHY), _Recovered(queue, found)))
         self._orphans = []
         now = time.monotonic()
         if look and now >= self.due:
@@ -50,15 +50,20 @@ class Sweeper:
         for queue, (cursor, dead, *flat) in zip(queues, reply, strict=True):
             self._cursors[queue.name] = cursor
             if flat:
-                self._orphans.append((queue, triples(flat)))
+                self._orphans.append((queue, orphans(flat)))
             if dead or (flat and cursor != b"0"):
                 self.due = 0.0
 
 
 class _Recovered:
-    def __init__(self, queue: Queue, jobs: list[tuple[str, int, str]]) -> None:
+    def __init__(self, queue: Queue, jobs: list[Orphan]) -> None:
         self._queue = queue
         self._jobs = jobs
 
     def __call__(self, reply: Any) -> None:
-        tell_recovered(self._queue.name, self._jobs, [state.decode() for state in reply])
+        jobs = [(_text(id), _text(worker)) for id, _, worker in self._jobs]
+        tell_recovered(self._queue.name, jobs, [state.decode() for state in reply])
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")

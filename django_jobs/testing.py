@@ -6,6 +6,7 @@ Importing this gives the process a PREFIX of its own; its keys are deleted at ex
 import atexit
 import os
 import secrets
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -14,27 +15,30 @@ from redis.exceptions import RedisError
 
 from django_jobs import conf
 from django_jobs.caught import Caught
-from django_jobs.claims import beat_call, claim_call, new_worker, read_claim
 from django_jobs.connection import get_client, get_queue, queue_names
 from django_jobs.executor import call_handler
 from django_jobs.handlers import Handler, get_handler
 from django_jobs.job import Claimed, Job, JobRecord, decode_payload, encode_payload
+from django_jobs.monitor import by_client
 from django_jobs.outcome import Outcome, Policy, decide, find_handler
 from django_jobs.push import Push
 from django_jobs.queue import Queue
-from django_jobs.scripts import Line, run, run_many
+from django_jobs.scripts import run_many
 from django_jobs.settling import Settling
+from django_jobs.solo import Solo
 
 
 def run_jobs(*queues: str) -> int:
     """Run every job that is claimable now, in this thread and on its connections.
 
-    Pushes that wait for a commit are made first, as in a TestCase no commit comes. Jobs
-    that fail are retried as their backoff says; what is scheduled stays. Returns how many
-    runs there were.
+    Pushes that wait for a commit are made first, and after each run, as in a TestCase no
+    commit comes. Jobs that fail are retried as their backoff says; what is scheduled stays.
+    Returns how many runs there were.
     """
-    run_commit_hooks()
-    return sum(_run_queue(get_queue(name)) for name in queues or queue_names())
+    total = 0
+    while ran := _run_all(queues):
+        total += ran
+    return total
 
 
 def pushed_jobs(handler: str | Handler | None = None) -> list[JobRecord]:
@@ -73,27 +77,28 @@ def run_commit_hooks() -> None:
                 connection.run_on_commit.append(entry)
 
 
-def _run_queue(queue: Queue) -> int:
-    worker, line, count = new_worker(), Line(queue.client), 0
-    settling = Settling(lambda _: None)
-    try:
-        while True:
-            count += 1
-            beat = beat_call([queue], queue.lease, [worker])
-            claim = claim_call([queue], worker, count, queue.lease, slots=1)
-            answer = read_claim(line.run([beat, claim])[1], [queue])
-            if not answer.jobs:
-                return count - 1
-            (claimed,) = answer.jobs
-            settling.add(claimed, _run(queue, worker, claimed))
-            calls = settling.calls({queue.name: queue}, worker)
-            for reply, (_, apply) in zip(
-                run_many(queue.client, [call for call, _ in calls]), calls, strict=True
-            ):
+def _run_all(names: Sequence[str]) -> int:
+    """Run what is claimable now; what that pushes to another Redis, or queue, is for the next."""
+    run_commit_hooks()
+    groups = by_client(get_queue(name) for name in names or queue_names())
+    return sum(_run_group({queue.name: queue for queue in group}) for group in groups)
+
+
+def _run_group(queues: Mapping[str, Queue]) -> int:
+    client = next(iter(queues.values())).client
+    worker = Solo(client, list(queues.values()), conf.get_settings().LEASE)
+    settling, count = Settling(lambda _: None), 0
+    with worker.beating():
+        while (claimed := worker.claim()) is not None:
+            settling.add(claimed, _run(queues[claimed.queue], worker.id, claimed))
+            calls = settling.calls(queues, worker.id)
+            replies = run_many(client, [call for call, _ in calls])
+            for reply, (_, apply) in zip(replies, calls, strict=True):
                 apply(reply)
-    finally:
-        line.release()
-        run(queue.client, queue.close(worker, answered=True))
+            run_commit_hooks()
+            count += 1
+    worker.close()
+    return count
 
 
 def _run(queue: Queue, worker: str, claimed: Claimed) -> Outcome:
@@ -102,7 +107,7 @@ def _run(queue: Queue, worker: str, claimed: Claimed) -> Outcome:
         return handler
     settings = conf.get_settings()
     policy = Policy(backoff=settings.of_queue(queue.name, "BACKOFF"))
-    with Caught() as caught:
+    with Caught(Exception, SystemExit) as caught:
         job = claimed.job(queue.progress_function(worker))
         if handler.is_async:
             async_to_sync(handler.function)(job)

@@ -94,6 +94,18 @@ def test_pull_finds_the_job_behind_many_cancelled_ones(queue: Queue) -> None:
     assert queue.stats().active == 0
 
 
+def test_pull_finds_the_job_behind_more_cancelled_ones_than_a_claim_looks_at(
+    queue: Queue, client: Redis
+) -> None:
+    """One claim drops some 3,500 such ids."""
+    ids = [f"gone-{n}" for n in range(5000)]
+    queue.add([NewJob(id, "h", "{}") for id in ids])
+    assert all(queue.cancel(id) for id in ids)
+    last = queue.push()
+    assert queue.pull(lambda job: job.id) == last
+    assert queue.stats().active == 0
+
+
 def test_pull_in_a_pull_and_order_after_an_error(queue: Queue) -> None:
     first, second = queue.push(), queue.push()
 

@@ -211,6 +211,47 @@ def test_workers_outlive_redis_connections(
     assert process.poll() is None
 
 
+def test_workers_live_under_a_supervisor_that_is_process_1(ledger: Path) -> None:
+    """As in a container: a child whose parent is process 1 is no orphan."""
+    id = push_job("test.quick")
+    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    subprocess.run(
+        ["unshare", "--pid", "--fork", "--kill-child", *as_root]
+        + [sys.executable, "-m", "django", "runjobs", "--drain"],
+        env={**os.environ, "LEDGER": str(ledger), "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        check=True,
+        timeout=20,
+    )
+    assert ran(ledger) == {id: 1}
+
+
+SPAWNED = """
+import django
+from django.core.management import call_command
+from django_jobs import child
+
+if __name__ == "__main__":
+    django.setup()
+    child.START_METHOD = "spawn"
+    call_command("runjobs", "--drain")
+"""
+
+
+def test_workers_can_be_spawned_as_on_macos(ledger: Path, tmp_path: Path) -> None:
+    ids = [push_job("test.quick"), push_job("test.broken")]
+    script = tmp_path / "runjobs.py"
+    script.write_text(SPAWNED)
+    environment = {"LEDGER": str(ledger), "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, **environment, "PYTHONPATH": os.getcwd()},
+        check=True,
+        timeout=30,
+    )
+    assert ran(ledger) == {ids[0]: 1}
+    assert [record.id for record in get_queue().failed()] == [ids[1]]
+
+
 def test_max_jobs_renews_the_process(runjobs: Runjobs, ledger: Path) -> None:
     push_jobs("test.quick", [{}] * 30)
     drain(runjobs, "--max-jobs", "10", "--concurrency", "2")

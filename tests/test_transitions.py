@@ -1,12 +1,13 @@
 """Each script: seed, call, compare the key space; a refusal writes nothing."""
 
 import hashlib
+import time
 from typing import Any
 
 import pytest
 from redis import Redis
 
-from django_jobs.claims import beat_call, claim_call, read_claim, read_held, sweep_call, triples
+from django_jobs.claims import beat_call, claim_call, orphans, read_claim, read_held, sweep_call
 from django_jobs.exceptions import PushError
 from django_jobs.failure import Failure
 from django_jobs.job import Claimed
@@ -250,7 +251,7 @@ def test_sweep_needs_two_looks_at_the_same_lease(queue: Queue, client: Redis) ->
     assert run(client, look)[0][1] == 0
     ((_, dead, *flat),) = run(client, look)
     assert dead == 1
-    assert triples(flat) == [(claimed.id, 1, "w1")]
+    assert orphans(flat) == [(claimed.id.encode(), b"1", b"w1")]
 
 
 def test_sweep_gives_a_worker_that_lost_its_entry_two_looks(queue: Queue, client: Redis) -> None:
@@ -831,7 +832,7 @@ def test_a_wrong_type_anywhere_stops_no_other_queue(queue: Queue, client: Redis,
     client.zadd("jobs:other:workers", {"w1": 1})
     look = sweep_call(both, 0.0, [b"0", b"0"], [60.0, 60.0])
     run(client, look)
-    assert triples(run(client, look)[1][2:]) == [(id, 1, "w1")]
+    assert orphans(run(client, look)[1][2:]) == [(id.encode(), b"1", b"w1")]
 
 
 def test_garbage_whose_name_is_taken_harms_nobody(queue: Queue, client: Redis) -> None:
@@ -847,3 +848,34 @@ def test_garbage_whose_name_is_taken_harms_nobody(queue: Queue, client: Redis) -
     found = sorted(record.payload for record in queue.failed())
     assert found == [b"no-hash", b"\xfd", b"\xfe"]
     assert (queue.stats().active, queue.stats().scheduled) == (0, 0)
+
+
+def test_a_job_whose_hash_lost_its_token_is_settled_and_recovered(
+    queue: Queue, client: Redis
+) -> None:
+    for worker in ("w1", "w2"):
+        claimed = held(queue, worker=worker)
+        client.hdel(f"jobs:email:job:{claimed.id}", "token")
+        call = queue.settle_succeeded(worker, [(claimed.id, claimed.token)])
+        if worker == "w2":
+            call = queue.recover([(claimed.id, 0, worker)], WHY)
+        assert run(client, call) in ([1], [b"active"])
+        assert queue.stats().processing == 0
+
+
+def test_bytes_of_any_kind_in_processing_are_swept_away(queue: Queue, client: Redis) -> None:
+    client.hset("jobs:email:processing", b"\xff\xfe", b"\xfd")
+    client.zadd("jobs:email:workers", {b"\xfd": 5000 - time.time() * 1000})  # closed 5 s ago
+    (reply,) = run(client, sweep_call([queue], 1, [b"0"], [None]))
+    found = orphans(reply[2:])
+    assert found == [(b"\xff\xfe", b"0", b"\xfd")]
+    assert run(client, queue.recover(found, WHY)) == [b""]
+    assert not client.exists("jobs:email:processing")
+
+
+def test_a_failed_id_without_a_hash_can_be_discarded(queue: Queue, client: Redis) -> None:
+    client.zadd("jobs:email:failed", {"lost": 1})
+    assert not queue.retry("lost")
+    assert queue.discard("lost")
+    assert not queue.discard("lost")
+    assert queue.stats().failed == 0
