@@ -134,10 +134,8 @@ def transaction_of(using: str | None, handler: str) -> BaseDatabaseWrapper | Non
 
     Raises ValueError if several are in a transaction and `using` names none of them.
     """
-    if using is not None:
-        connection = connections[using]
-        return connection if connection.in_atomic_block else None
-    opened = connections.all(initialized_only=True)
+    every = connections.all(initialized_only=True)
+    opened = every if using is None else [connections[using]]
     busy = {connection.alias: connection for connection in opened if connection.in_atomic_block}
     if not busy:
         for connection in opened:
