@@ -8,6 +8,9 @@ from typing import Any, Protocol, Unpack, cast
 from asgiref.sync import sync_to_async
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from django_jobs.connection import get_queue
 from django_jobs.exceptions import JobsError, PushError
@@ -17,6 +20,8 @@ from django_jobs.queue import Queue
 from django_jobs.signals import job_push_failed, job_pushed
 
 log = logging.getLogger("django_jobs")
+
+AWAY = (RedisConnectionError, RedisTimeoutError, OSError)  # what takes long to fail
 
 
 class PushOptions(JobOptions, total=False):
@@ -28,9 +33,10 @@ class PushOptions(JobOptions, total=False):
 
 
 class Commit:
-    """What the pushes of one transaction share: after the first failure the rest fail fast."""
+    """What the pushes of one transaction share: a Redis that is away is not asked again."""
 
-    error: Exception | None = None
+    def __init__(self) -> None:
+        self.away: dict[Redis, Exception] = {}
 
 
 class Push:
@@ -43,15 +49,21 @@ class Push:
 
     def __call__(self) -> None:
         """Push the jobs; report each one that could not be pushed."""
-        if self.commit.error is None:
-            try:
-                self.queue.add(self.jobs)
-            except Exception as error:  # noqa: BLE001 - Django would drop the hooks behind this
-                self.commit.error = error
-            else:
-                tell_pushed(self.queue, self.jobs)
-                return
-        tell_lost(self.queue, self.jobs, self.commit.error)
+        client = self.queue.client
+        error = self.commit.away.get(client) or self._push()
+        if error is None:
+            tell_pushed(self.queue, self.jobs)
+            return
+        if isinstance(error.__cause__, AWAY):
+            self.commit.away[client] = error
+        tell_lost(self.queue, self.jobs, error)
+
+    def _push(self) -> Exception | None:
+        try:
+            self.queue.add(self.jobs)
+        except Exception as error:  # noqa: BLE001 - Django would drop the hooks behind this
+            return error
+        return None
 
 
 class Carrier(Protocol):
@@ -160,7 +172,7 @@ def tell_pushed(queue: Queue, jobs: Sequence[NewJob]) -> None:
         job_pushed.send_robust(job.handler, id=job.id, queue=queue.name, handler=job.handler)
 
 
-def tell_lost(queue: Queue, jobs: Sequence[NewJob], error: Exception | None) -> None:
+def tell_lost(queue: Queue, jobs: Sequence[NewJob], error: Exception) -> None:
     """Log each job that a commit could not push, and send `job_push_failed`."""
     for job in jobs:
         log.error(
@@ -168,7 +180,7 @@ def tell_lost(queue: Queue, jobs: Sequence[NewJob], error: Exception | None) -> 
             job.id,
             job.handler,
             queue.name,
-            error,
+            error.__cause__ or error,
             extra={"job": job.id, "queue": queue.name, "handler": job.handler},
         )
         job_push_failed.send_robust(
