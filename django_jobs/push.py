@@ -46,9 +46,13 @@ class Push:
         self.queue = queue
         self.jobs = jobs
         self.commit = commit
+        self.done = False
 
     def __call__(self) -> None:
         """Push the jobs; report each one that could not be pushed."""
+        if self.done:  # captureOnCommitCallbacks() calls hooks and leaves them where they are
+            return
+        self.done = True
         client = self.queue.client
         error = self.commit.away.get(client) or self._push()
         if error is None:
