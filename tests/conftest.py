@@ -78,6 +78,13 @@ def client() -> Iterator[Redis]:
 
 
 @pytest.fixture
+def silent_redis() -> Iterator[str]:
+    """The URL of a server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+
+
+@pytest.fixture
 def queue(client: Redis) -> Queue:
     """A queue of its own Redis."""
     return Queue("email", client)
