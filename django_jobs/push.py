@@ -8,6 +8,9 @@ from typing import Any, Protocol, Unpack, cast
 from asgiref.sync import sync_to_async
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from django_jobs.connection import get_queue
 from django_jobs.exceptions import JobsError, PushError
@@ -17,6 +20,8 @@ from django_jobs.queue import Queue
 from django_jobs.signals import job_push_failed, job_pushed
 
 log = logging.getLogger("django_jobs")
+
+AWAY = (RedisConnectionError, RedisTimeoutError, OSError)  # what takes long to fail
 
 
 class PushOptions(JobOptions, total=False):
@@ -28,9 +33,10 @@ class PushOptions(JobOptions, total=False):
 
 
 class Commit:
-    """What the pushes of one transaction share: after the first failure the rest fail fast."""
+    """What the pushes of one transaction share: a Redis that is away is not asked again."""
 
-    error: Exception | None = None
+    def __init__(self) -> None:
+        self.away: dict[Redis, Exception] = {}
 
 
 class Push:
@@ -40,18 +46,28 @@ class Push:
         self.queue = queue
         self.jobs = jobs
         self.commit = commit
+        self.done = False
 
     def __call__(self) -> None:
         """Push the jobs; report each one that could not be pushed."""
-        if self.commit.error is None:
-            try:
-                self.queue.add(self.jobs)
-            except Exception as error:  # noqa: BLE001 - Django would drop the hooks behind this
-                self.commit.error = error
-            else:
-                tell_pushed(self.queue, self.jobs)
-                return
-        tell_lost(self.queue, self.jobs, self.commit.error)
+        if self.done:  # captureOnCommitCallbacks() calls hooks and leaves them where they are
+            return
+        self.done = True
+        client = self.queue.client
+        error = self.commit.away.get(client) or self._push()
+        if error is None:
+            tell_pushed(self.queue, self.jobs)
+            return
+        if isinstance(error.__cause__, AWAY):
+            self.commit.away[client] = error
+        tell_lost(self.queue, self.jobs, error)
+
+    def _push(self) -> Exception | None:
+        try:
+            self.queue.add(self.jobs)
+        except Exception as error:  # noqa: BLE001 - Django would drop the hooks behind this
+            return error
+        return None
 
 
 class Carrier(Protocol):
@@ -132,23 +148,24 @@ async def apush_jobs(
 def transaction_of(using: str | None, handler: str) -> BaseDatabaseWrapper | None:
     """Return the connection whose transaction decides; None to push at once.
 
-    Raises ValueError if several are in a transaction and `using` names none of them.
+    Raises ValueError if several are in a transaction and `using` names none of them. The
+    blocks of a TestCase, which never commits, count only where there are no others.
     """
-    if using is not None:
-        connection = connections[using]
-        return connection if connection.in_atomic_block else None
-    opened = connections.all(initialized_only=True)
-    busy = {connection.alias: connection for connection in opened if connection.in_atomic_block}
+    every = connections.all(initialized_only=True)
+    opened = every if using is None else [connections[using]]
+    busy = [connection for connection in opened if connection.in_atomic_block]
     if not busy:
         for connection in opened:
             _refuse_manual_transaction(connection, handler)
         return None
-    if len(busy) > 1 and "default" not in busy:
+    own = [connection for connection in busy if not _in_test_only(connection)]
+    found = {connection.alias: connection for connection in own or busy}
+    if len(own) > 1 and "default" not in found:
         raise ValueError(
-            f"Handler {handler!r}: the databases {', '.join(sorted(busy))} are in a"
+            f"Handler {handler!r}: the databases {', '.join(sorted(found))} are in a"
             " transaction. Say whose commit decides: using=..."
         )
-    return busy.get("default") or next(iter(busy.values()))
+    return found.get("default") or next(iter(found.values()))
 
 
 def tell_pushed(queue: Queue, jobs: Sequence[NewJob]) -> None:
@@ -159,7 +176,7 @@ def tell_pushed(queue: Queue, jobs: Sequence[NewJob]) -> None:
         job_pushed.send_robust(job.handler, id=job.id, queue=queue.name, handler=job.handler)
 
 
-def tell_lost(queue: Queue, jobs: Sequence[NewJob], error: Exception | None) -> None:
+def tell_lost(queue: Queue, jobs: Sequence[NewJob], error: Exception) -> None:
     """Log each job that a commit could not push, and send `job_push_failed`."""
     for job in jobs:
         log.error(
@@ -167,7 +184,7 @@ def tell_lost(queue: Queue, jobs: Sequence[NewJob], error: Exception | None) -> 
             job.id,
             job.handler,
             queue.name,
-            error,
+            error.__cause__ or error,
             extra={"job": job.id, "queue": queue.name, "handler": job.handler},
         )
         job_push_failed.send_robust(
@@ -202,6 +219,10 @@ def _refuse_event_loop() -> None:
     except RuntimeError:
         return
     raise PushError("push_job would block the event loop: use `await apush_job(...)`.")
+
+
+def _in_test_only(connection: BaseDatabaseWrapper) -> bool:
+    return all(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
 
 
 def _refuse_manual_transaction(connection: BaseDatabaseWrapper, handler: str) -> None:

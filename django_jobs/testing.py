@@ -11,6 +11,7 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from redis.exceptions import RedisError
 
 from django_jobs import conf
@@ -67,14 +68,21 @@ def delete_jobs() -> None:
 
 
 def run_commit_hooks() -> None:
-    """Make the pushes that wait for a commit; other hooks are left alone."""
+    """Make the pushes that wait for a commit; other hooks are left alone.
+
+    What setUpTestData pushed stays with the class: a job run in one test would be missing
+    in the next.
+    """
     for connection in connections.all(initialized_only=True):
-        waiting, connection.run_on_commit = connection.run_on_commit, []
-        for entry in waiting:
-            if isinstance(entry[1], Push):
-                entry[1]()
-            else:
-                connection.run_on_commit.append(entry)
+        in_test = _in_test(connection)
+        for savepoints, hook, *_ in list(connection.run_on_commit):
+            if isinstance(hook, Push) and (savepoints or not in_test):
+                hook()
+
+
+def _in_test(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether a test of a TestCase runs: its block is in that of its class."""
+    return any(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks[1:2])
 
 
 def _run_all(names: Sequence[str]) -> int:

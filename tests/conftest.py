@@ -1,4 +1,4 @@
-"""A private Redis for the whole run, and what tests share."""
+"""A private Redis (and PostgreSQL, if asked for) for the whole run, and what tests share."""
 
 import os
 import shutil
@@ -13,6 +13,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from django_jobs.queue import Queue
+from tests.postgres import start_postgres
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
@@ -56,6 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
     port, folder = free_port(), tempfile.mkdtemp()
     config.redis = start_redis(port, folder)  # type: ignore[attr-defined]
     os.environ["REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
+    if os.environ.get("TEST_DATABASE") == "postgresql":
+        port = free_port()
+        config.add_cleanup(start_postgres(port))
+        os.environ.update(PGHOST="127.0.0.1", PGPORT=str(port), PGUSER="postgres")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -70,6 +75,13 @@ def client() -> Iterator[Redis]:
     client.flushall()
     yield client
     client.close()
+
+
+@pytest.fixture
+def silent_redis() -> Iterator[str]:
+    """The URL of a server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Django settings of the tests."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -34,10 +35,17 @@ TEMPLATES = [
         },
     }
 ]
+BACKEND = os.environ.get("TEST_DATABASE", "sqlite3")  # or postgresql: conftest.py starts one
+SQLITE = BACKEND == "sqlite3"
 FOLDER = Path(tempfile.gettempdir())
 DATABASES = {
-    name: {"ENGINE": "django.db.backends.sqlite3", "NAME": FOLDER / f"django_jobs_{name}.sqlite3"}
-    for name in ("default", "other")
+    alias: {
+        "ENGINE": f"django.db.backends.{BACKEND}",
+        "NAME": FOLDER / f"django_jobs_{alias}.sqlite3" if SQLITE else alias,
+        # Processes share a PostgreSQL, and each has test databases of its own.
+        "TEST": {"NAME": None if SQLITE else f"{alias}_{os.getpid()}", "MIRROR": mirror},
+    }
+    for alias, mirror in {"default": None, "other": None, "third": "other"}.items()
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"

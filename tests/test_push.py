@@ -1,64 +1,18 @@
-"""`push_job` and transactions."""
+"""`push_job`: what it takes, and what it refuses at the caller's line."""
 
 import asyncio
-from collections.abc import Iterator
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
-from django.test import TestCase, override_settings
+from django.test import override_settings
 from redis import Redis
 
 from django_jobs import apush_job, get_queue, push_job, push_jobs
 from django_jobs.exceptions import OptionError, PayloadError, PushError, UnknownHandler
-from django_jobs.signals import job_push_failed
-from tests.testapp.models import Note
-
-DEAD = {"URL": "redis://127.0.0.1:1/0"}
 
 pytestmark = pytest.mark.usefixtures("client")
-
-
-@pytest.fixture
-def lost() -> Iterator[list[dict[str, Any]]]:
-    """What `job_push_failed` said."""
-    heard: list[dict[str, Any]] = []
-
-    def hear(**said: Any) -> None:
-        heard.append(said)
-
-    job_push_failed.connect(hear)
-    yield heard
-    job_push_failed.disconnect(hear)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_commit_pushes_once_and_a_rollback_never() -> None:
-    with transaction.atomic():
-        kept = push_job("test.quick")
-        with pytest.raises(RuntimeError), transaction.atomic():
-            push_job("test.quick")
-            raise RuntimeError
-        assert get_queue().stats().active == 0
-    assert get_queue().stats().active == 1
-    assert get_queue().pull(lambda job: job.id) == kept
-    with pytest.raises(RuntimeError), transaction.atomic():
-        push_job("test.quick")
-        raise RuntimeError
-    assert get_queue().stats().active == 0
-
-
-@pytest.mark.django_db(transaction=True, databases=["default", "other"])
-def test_the_database_that_is_in_a_transaction_decides() -> None:
-    with transaction.atomic(using="other"):
-        push_job("test.quick")
-        assert get_queue().stats().active == 0
-    assert get_queue().stats().active == 1
-    with transaction.atomic(), transaction.atomic(using="other"):
-        push_job("test.quick", using="other")
-        transaction.set_rollback(True, using="default")
-    assert get_queue().stats().active == 2
 
 
 @pytest.mark.django_db(transaction=True)
@@ -69,46 +23,14 @@ def test_outside_a_transaction_it_is_pushed_at_once() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_autocommit_turned_off_by_hand_is_refused() -> None:
-    transaction.set_autocommit(False)
-    try:
-        with pytest.raises(PushError, match="autocommit is off"):
-            push_job("test.quick")
-    finally:
-        transaction.rollback()
-        transaction.set_autocommit(True)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_redis_away_at_commit_loses_no_other_hook(
-    lost: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
-) -> None:
-    ran = []
-    with override_settings(JOBS=DEAD), transaction.atomic():
-        ids = [push_job("test.quick", {"n": n}) for n in range(3)]
-        transaction.on_commit(lambda: ran.append(True))
-    assert ran == [True]
-    assert [said["id"] for said in lost] == ids
-    assert lost[0]["payload"] == '{"n":0}'
-    assert all(id in caplog.text for id in ids)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_redis_away_outside_a_transaction_raises() -> None:
-    with override_settings(JOBS=DEAD), pytest.raises(PushError, match=r"test\.quick"):
-        push_job("test.quick")
-
-
-class InTestCase(TestCase):
-    """As most projects test."""
-
-    def test_the_push_waits_for_the_commit_hooks(self) -> None:
-        """Nothing is pushed until the hooks run."""
-        with self.captureOnCommitCallbacks(execute=True):
-            Note.objects.create(text="x")
-            push_job("test.quick")
-            assert get_queue().stats().active == 0
-        assert get_queue().stats().active == 1
+@pytest.mark.parametrize("many", [1, 450])
+def test_a_redis_that_is_away_or_silent_raises_within_2_s(silent_redis: str, many: int) -> None:
+    for url in ("redis://127.0.0.1:1/0", silent_redis):
+        with override_settings(JOBS={"URL": url}):
+            began = time.monotonic()
+            with pytest.raises(PushError, match=r"default.*[0-9a-f]{32}.*test\.quick"):
+                push_jobs("test.quick", [{}] * many)
+            assert time.monotonic() - began < 2
 
 
 def test_the_event_loop_is_not_blocked() -> None:

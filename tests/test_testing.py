@@ -44,3 +44,23 @@ def test_jobs_run_in_the_test_and_leave_no_keys(client) -> None:  # type: ignore
     prefix = done.stdout.split()[-1]
     assert prefix.startswith("jobs-test-")
     assert client.keys(f"{prefix}:*") == []
+
+
+def test_the_tests_of_a_project_pass(client) -> None:  # type: ignore[no-untyped-def]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "django",
+            "test",
+            "--settings=tests.settings",
+            "tests.project_tests",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Ran 0 tests" not in done.stderr
+    assert client.keys("jobs-test-*") == []
