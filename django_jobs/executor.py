@@ -67,6 +67,11 @@ class Executor:
         else:
             self._ring()
 
+    @property
+    def waiting(self) -> bool:
+        """Say whether jobs wait for a thread."""
+        return bool(self._inbox)
+
     def take_back(self) -> list[Claimed]:
         """Return the jobs that no thread has begun, oldest first; they will not run."""
         taken = []

@@ -15,6 +15,8 @@ from django_jobs.worker_options import WorkerOptions
 
 log = logging.getLogger("django_jobs")
 
+PATIENCE = 0.1  # seconds that a claimed job waits for a thread until it is given back
+
 
 class Holding:
     """Keeps a slot for each job from its claim until its settle was answered."""
@@ -32,6 +34,7 @@ class Holding:
         self._unknown_wait = 0.0 if options.drain else options.unknown_wait
         self._held: dict[Claimed, None] = {}
         self._fresh: list[Claimed] = []  # entered, and not yet running
+        self._let_run_at = 0.0  # when the last of them were let run
         self._limits: dict[Claimed, float] = {}
         self._done: deque[tuple[Claimed, Outcome]] = deque()
         self._executor = Executor(
@@ -60,7 +63,10 @@ class Holding:
 
     def start(self) -> None:
         """Let the jobs run that were entered since."""
+        if not self._fresh:
+            return
         fresh, self._fresh = self._fresh, []
+        self._let_run_at = time.monotonic()
         for claimed in fresh:
             handler = find_handler(claimed, self._unknown_wait)
             if isinstance(handler, Handler):
@@ -93,6 +99,15 @@ class Holding:
         fresh, self._fresh = self._fresh, []
         return self._executor.take_back() + fresh
 
+    def overdue(self) -> list[Claimed]:
+        """Return the jobs that wait for a thread longer than those ahead should; they will not run.
+
+        Long jobs have taken every thread: another worker may be free.
+        """
+        if self._executor.waiting and time.monotonic() >= self._let_run_at + PATIENCE:
+            return self.take_back()
+        return []
+
     def expire(self) -> None:
         """Raise JobTimeout in each run that is past its timeout."""
         now = time.monotonic()
@@ -101,8 +116,9 @@ class Holding:
             self._executor.interrupt(claimed, JobTimeout)
 
     def next_limit(self) -> float:
-        """Return when the next timeout falls due, in monotonic seconds."""
-        return min(list(self._limits.values()), default=float("inf"))
+        """Return when the next timeout, or what waits for a thread, falls due (monotonic)."""
+        patience = self._let_run_at + PATIENCE if self._executor.waiting else float("inf")
+        return min([*self._limits.values(), patience])
 
     def any_done(self) -> bool:
         """Say whether a run has ended since `done` was read."""

@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from django_jobs.caught import Caught
 from django_jobs.connection import get_queue
 from django_jobs.exceptions import JobsError, PushError
 from django_jobs.handlers import Handler, get_handler
@@ -36,7 +37,7 @@ class Commit:
     """What the pushes of one transaction share: a Redis that is away is not asked again."""
 
     def __init__(self) -> None:
-        self.away: dict[Redis, Exception] = {}
+        self.away: dict[Redis, BaseException] = {}
 
 
 class Push:
@@ -62,12 +63,10 @@ class Push:
             self.commit.away[client] = error
         tell_lost(self.queue, self.jobs, error)
 
-    def _push(self) -> Exception | None:
-        try:
+    def _push(self) -> BaseException | None:
+        with Caught() as caught:  # Django would drop the hooks behind one that raises
             self.queue.add(self.jobs)
-        except Exception as error:  # noqa: BLE001 - Django would drop the hooks behind this
-            return error
-        return None
+        return caught.error
 
 
 class Carrier(Protocol):
@@ -176,7 +175,7 @@ def tell_pushed(queue: Queue, jobs: Sequence[NewJob]) -> None:
         job_pushed.send_robust(job.handler, id=job.id, queue=queue.name, handler=job.handler)
 
 
-def tell_lost(queue: Queue, jobs: Sequence[NewJob], error: Exception) -> None:
+def tell_lost(queue: Queue, jobs: Sequence[NewJob], error: BaseException) -> None:
     """Log each job that a commit could not push, and send `job_push_failed`."""
     for job in jobs:
         log.error(

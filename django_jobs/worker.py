@@ -8,7 +8,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from django_jobs import flight
 from django_jobs.claiming import POLL, Calls, Claiming
 from django_jobs.holding import Holding
-from django_jobs.job import Job
+from django_jobs.job import Claimed, Job
 from django_jobs.outcome import RELEASED
 from django_jobs.queue import Queue
 from django_jobs.rest import Rest
@@ -98,7 +98,10 @@ class Worker:
     def _stop(self) -> None:
         self._stopping = True
         self._claiming.enter()
-        for claimed in self._holding.take_back():
+        self._give_back(self._holding.take_back())
+
+    def _give_back(self, jobs: Iterable[Claimed]) -> None:
+        for claimed in jobs:
             self._settling.add(claimed, RELEASED)
 
     def _collect(self) -> None:
@@ -108,6 +111,7 @@ class Worker:
             else:
                 self._settling.add(claimed, outcome)
                 self._count += 1
+        self._give_back(self._holding.overdue())
         if not self._stopping and self._used_up():
             self._stop()
 

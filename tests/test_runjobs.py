@@ -145,6 +145,20 @@ def test_a_killed_child_costs_only_what_it_cut_short(runjobs: Runjobs, ledger: P
     assert process.wait(10) == 0
 
 
+def test_jobs_claimed_ahead_do_not_wait_behind_long_ones(runjobs: Runjobs, ledger: Path) -> None:
+    first = push_jobs("test.quick", [{}] * 500)
+    long = push_jobs("test.nap", [{"seconds": 8}] * 2)
+    behind = push_jobs("test.quick", [{}] * 20)
+    runjobs("--concurrency", "2")
+    wait_until(lambda: {id for event, id, _ in events(ledger) if event == "began"} == set(long))
+    assert set(first) <= set(ran(ledger))
+    runjobs("--concurrency", "2")
+    wait_until(lambda: set(behind) <= set(ran(ledger)), 5)
+    assert not set(long) & set(ran(ledger))
+    wait_until(lambda: get_queue().stats().processing == 2)
+    assert {attempt for *_, attempt in events(ledger)} == {1}
+
+
 def test_sigterm_to_the_group_gives_unfinished_jobs_back_uncounted(
     runjobs: Runjobs, ledger: Path
 ) -> None:
