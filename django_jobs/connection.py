@@ -15,6 +15,7 @@ from redis.retry import Retry
 from django_jobs import embedded, keys
 from django_jobs.conf import get_settings
 from django_jobs.handlers import all_handlers
+from django_jobs.line import hang_up
 from django_jobs.queue import Queue
 
 # With one retry a web request sees an error within 2 s.
@@ -89,6 +90,7 @@ def _resolve(url: str) -> str:
 
 def _forget(*, setting: str, **_: Any) -> None:
     if setting == "JOBS":
+        hang_up()
         _queue.cache_clear()
         _client.cache_clear()
 

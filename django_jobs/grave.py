@@ -10,8 +10,9 @@ from django_jobs.claims import pairs
 from django_jobs.exceptions import JobTimeout, WorkerLost
 from django_jobs.failure import Failure
 from django_jobs.flight import Flight, FlightTable
+from django_jobs.line import Line, checked
 from django_jobs.queue import Queue
-from django_jobs.scripts import Call, Line, checked
+from django_jobs.scripts import Call
 
 Recovered = tuple[str, list[tuple[str, str]], list[str]]  # queue, jobs (id, worker), states
 

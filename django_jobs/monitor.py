@@ -15,8 +15,9 @@ from redis.exceptions import RedisError, ResponseError
 from django_jobs import keys
 from django_jobs.exceptions import PayloadError
 from django_jobs.job import JobRecord, Stats, decode_payload
+from django_jobs.line import run_many
 from django_jobs.queue import Queue
-from django_jobs.scripts import Call, get_script, run_many
+from django_jobs.scripts import Call, get_script
 
 PAGE = 50
 CHUNK = 1000  # ids read at once to get past those that failed in the same millisecond

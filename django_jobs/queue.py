@@ -18,8 +18,9 @@ from django_jobs.claims import Held
 from django_jobs.exceptions import Empty, LeaseLost, PushError
 from django_jobs.failure import Failure
 from django_jobs.job import MAX_ATTEMPTS, Claimed, Job, JobRecord, Stats
+from django_jobs.line import run, run_many
 from django_jobs.options import JobOptions, NewJob, new_job
-from django_jobs.scripts import Call, get_script, run, run_many
+from django_jobs.scripts import Call, get_script
 from django_jobs.solo import Solo
 
 T = TypeVar("T")

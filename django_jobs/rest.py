@@ -9,7 +9,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from django_jobs.scripts import Line
+from django_jobs.line import Line
 
 
 class Rest:

@@ -18,7 +18,8 @@ from django_jobs.claims import (
     read_claim,
 )
 from django_jobs.job import Claimed
-from django_jobs.scripts import Call, Line, checked, run, run_many
+from django_jobs.line import Line, checked, run, run_many
+from django_jobs.scripts import Call
 
 
 class Served(Rooted, Protocol):

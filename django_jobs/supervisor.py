@@ -18,8 +18,8 @@ from redis.exceptions import RedisError
 from django_jobs import flight, grave
 from django_jobs.child import STOP_SIGNALS, Child, OpenQueue, start_child
 from django_jobs.claims import BEATS_PER_LEASE, beat_call
+from django_jobs.line import Line
 from django_jobs.queue import Queue
-from django_jobs.scripts import Line
 from django_jobs.worker import RECYCLE
 from django_jobs.worker_options import WorkerOptions
 

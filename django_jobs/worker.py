@@ -18,10 +18,10 @@ from django_jobs import flight
 from django_jobs.claiming import POLL, Calls, Claiming
 from django_jobs.holding import Holding
 from django_jobs.job import Claimed, Job
+from django_jobs.line import Line
 from django_jobs.outcome import RELEASED
 from django_jobs.queue import Queue
 from django_jobs.rest import Rest
-from django_jobs.scripts import Line
 from django_jobs.settling import Settling, tell_recovered
 from django_jobs.sweeper import Sweeper
 from django_jobs.worker_options import WorkerOptions

@@ -18,6 +18,7 @@ LAYERS = [
     {"exceptions", "signals", "keys", "backoff", "caught", "databases", "reload"},
     {"job", "handlers", "flight", "embedded", "beats", "failure"},
     {"conf", "options", "scripts"},
+    {"line"},
     {"claims"},
     {"solo"},
     {"queue"},

@@ -16,9 +16,9 @@ from django_jobs.exceptions import (
 )
 from django_jobs.failure import Failure
 from django_jobs.job import Job
+from django_jobs.line import run
 from django_jobs.options import NewJob
 from django_jobs.queue import Queue
-from django_jobs.scripts import run
 
 
 def test_pull_runs_one_job_and_leaves_nothing(queue: Queue, client: Redis) -> None:

@@ -11,9 +11,9 @@ from django_jobs.claims import beat_call, claim_call, orphans, read_claim, read_
 from django_jobs.exceptions import PushError
 from django_jobs.failure import Failure
 from django_jobs.job import Claimed
+from django_jobs.line import run
 from django_jobs.options import NewJob
 from django_jobs.queue import Queue
-from django_jobs.scripts import run
 
 LEASE = 15.0
 WHY = Failure("ValueError", "no", "w1", "Traceback")
