@@ -85,7 +85,7 @@ class Claimed:
 
     def __init__(self, queue: str, row: list[Any], now: int) -> None:
         """Read one row of a claim's answer; `now` is the server's clock in ms."""
-        _, id, handler, raw, enqueued, token, attempt, most, timeout, priority, unknown = row
+        _, handler, raw, enqueued, token, attempt, most, timeout, priority, unknown, id = row
         self.queue = queue
         self.id = str(id, "ascii")
         self.handler = str(handler or b"", "utf-8", "replace")

@@ -1,7 +1,4 @@
 -- Prelude 4: the parts of a claim.
-local FIELDS = {'state', 'handler', 'payload', 'enqueued_at', 'token', 'attempts', 'max_attempts',
-  'timeout', 'priority', 'unknown_since', 'listed'}
-
 local INDEXES = {{'LLEN', 'active'}, {'ZCARD', 'priority'}, {'HLEN', 'processing'}, {'ZCARD', 'workers'},
   {'ZCARD', 'failed'}, {'ZCARD', 'scheduled'}, {'HLEN', 'claims'}, {'HLEN', 'meta'}, {'HLEN', 'counts'}, {'STRLEN', 'queue'}}
 
@@ -22,7 +19,8 @@ end
 -- The job behind an id, or nil: garbage is what is no id of ours, or has no hash of a job.
 local function inspect(root, id)
   if #id > 64 or not id:find('^[%w_.:-]+$') then return nil end
-  return job_fields(root, id, unpack(FIELDS))
+  return job_fields(root, id, 'state', 'handler', 'payload', 'enqueued_at', 'token', 'attempts',
+    'max_attempts', 'timeout', 'priority', 'unknown_since', 'listed')
 end
 
 -- The next `count` ids of one of three places: before, in, or after the list.

@@ -7,9 +7,13 @@ local function fits(room, job)
   return room.ahead > 0
 end
 
-local function start(root, id, job, now)
-  job[5] = string.format('%d', (tonumber(job[5] or 0) or 0) + 1)
-  job[6] = string.format('%d', (tonumber(job[6] or 0) or 0) + 1)
+local function one_more(count)
+  return count and string.format('%d', (tonumber(count) or 0) + 1) or '1'
+end
+
+-- What inspect read becomes the row that claim answers with: queue index, ..., id.
+local function start(root, id, job, queue, now)
+  job[1], job[5], job[6], job[11] = queue, one_more(job[5]), one_more(job[6]), id
   redis.call('HSET', job_key(root, id), 'state', 'processing', 'token', job[5], 'attempts', job[6], 'started_at', now)
 end
 
@@ -24,8 +28,8 @@ local function take_from(root, place, queue, room, now, ids, jobs, turn)
     elseif fits(room, job) then
       local kind = room.slots > 0 and 'slots' or 'ahead'
       room[kind] = room[kind] - 1
-      start(root, id, job, now)
-      ids[#ids + 1], jobs[#jobs + 1] = id, {queue, id, unpack(job, 2, 10)}
+      start(root, id, job, queue, now)
+      ids[#ids + 1], jobs[#jobs + 1] = id, job
     else
       break
     end
