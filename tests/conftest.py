@@ -7,12 +7,16 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from django_jobs.queue import Queue
+from tests.processes import Tree, trees
+
+Runjobs = Callable[..., Tree]
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
@@ -76,3 +80,18 @@ def client() -> Iterator[Redis]:
 def queue(client: Redis) -> Queue:
     """A queue of its own Redis."""
     return Queue("email", client)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    """A file that handlers write to."""
+    path = tmp_path / "ledger"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def runjobs(client: Redis, ledger: Path) -> Iterator[Runjobs]:
+    """Start `runjobs` on an empty Redis."""
+    with trees(ledger) as start:
+        yield start
