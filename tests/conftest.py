@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -14,6 +15,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from django_jobs.queue import Queue
 from tests.postgres import start_postgres
+from tests.processes import Tree, trees
+
+Runjobs = Callable[..., Tree]
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
@@ -88,3 +92,18 @@ def silent_redis() -> Iterator[str]:
 def queue(client: Redis) -> Queue:
     """A queue of its own Redis."""
     return Queue("email", client)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    """A file that handlers write to."""
+    path = tmp_path / "ledger"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def runjobs(client: Redis, ledger: Path) -> Iterator[Runjobs]:
+    """Start `runjobs` on an empty Redis."""
+    with trees(ledger) as start:
+        yield start

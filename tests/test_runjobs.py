@@ -2,10 +2,7 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,66 +10,15 @@ from redis import Redis
 
 from django_jobs.connection import get_queue
 from django_jobs.push import push_job, push_jobs
-from tests.conftest import wait_until
-
-Runjobs = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Path:
-    """A file that handlers write to."""
-    path = tmp_path / "ledger"
-    path.touch()
-    return path
-
-
-def events(ledger: Path) -> list[tuple[str, str, int]]:
-    """Return event, job id and attempt of each line."""
-    lines = [line.split() for line in ledger.read_text().splitlines()]
-    return [(event, id, int(attempt)) for event, id, attempt, *_ in lines]
-
-
-def ran(ledger: Path) -> Counter[str]:
-    """Return how often each job ran to its end."""
-    return Counter(id for event, id, _ in events(ledger) if event == "ran")
-
-
-@pytest.fixture
-def runjobs(client: "Redis[bytes]", ledger: Path) -> Iterator[Runjobs]:
-    """Start `runjobs` in a process group of its own; what is left is killed."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*words: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, "-m", "django", "runjobs", *words],
-            env={**os.environ, "LEDGER": str(ledger), "DJANGO_SETTINGS_MODULE": "tests.settings"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        print(process.communicate()[0])
+from tests.conftest import Runjobs, wait_until
+from tests.processes import events, ran
 
 
 def drain(runjobs: Runjobs, *words: str) -> str:
     """Run `runjobs --drain` to its end and return what it printed."""
     process = runjobs("--drain", *words)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, output
-    return output
-
-
-def children(process: "subprocess.Popen[str]") -> list[int]:
-    """Return the process ids of the workers."""
-    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return [int(pid) for pid in path.read_text().split()]
+    assert process.wait(60) == 0, process.output
+    return process.output
 
 
 def test_drain_runs_each_job_once_and_says_what_it_serves(runjobs: Runjobs, ledger: Path) -> None:
@@ -133,7 +79,7 @@ def test_a_killed_child_costs_only_what_it_cut_short(runjobs: Runjobs, ledger: P
     ids = push_jobs("test.nap", [{"seconds": 0.4}] * 24)
     process = runjobs("--concurrency", "4")
     wait_until(lambda: len(events(ledger)) == 12)  # four have ended, four are under way
-    (child,) = children(process)
+    (child,) = process.children()
     os.kill(child, signal.SIGKILL)
     wait_until(lambda: max(attempt for *_, attempt in events(ledger)) == 2, 2)
     wait_until(lambda: set(ran(ledger)) == set(ids), 30)
@@ -184,7 +130,7 @@ def test_a_worker_that_waits_for_its_last_job_rests(runjobs: Runjobs, ledger: Pa
     id = push_job("test.nap", {"seconds": 6})
     process = runjobs()
     wait_until(lambda: len(events(ledger)) == 1)
-    (child,) = children(process)
+    (child,) = process.children()
     process.send_signal(signal.SIGTERM)
     before = cpu_ticks(child)
     used = before
@@ -288,6 +234,5 @@ def test_a_queue_that_appears_later_is_served(runjobs: Runjobs, ledger: Path) ->
 )
 def test_bad_queues_are_refused(runjobs: Runjobs, words: list[str]) -> None:
     process = runjobs(*words)
-    output, _ = process.communicate(timeout=20)
-    assert process.returncode == 1
-    assert "queue" in output
+    assert process.wait(20) == 1
+    assert "queue" in process.output

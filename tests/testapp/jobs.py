@@ -12,7 +12,7 @@ from tests.testapp.models import Note
 
 def write(job: Job, event: str) -> None:
     """Append one line to the ledger, in one write."""
-    line = f"{event} {job.id} {job.attempt} {os.getpid()} {time.monotonic()}\n"
+    line = f"{event} {job.id} {job.attempt} {os.getpid()} {time.monotonic()} {job.token}\n"
     with Path(os.environ["LEDGER"]).open("a") as ledger:
         ledger.write(line)
 
