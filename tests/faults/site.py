@@ -11,9 +11,10 @@ from typing import Any
 
 from redis import Redis
 
+from django_jobs.claims import BEATS_PER_LEASE
 from django_jobs.connection import get_client
 from django_jobs.exceptions import PushError
-from django_jobs.queue import BEATS_PER_LEASE, Queue
+from django_jobs.queue import Queue
 from tests.conftest import Runjobs, free_port, start_redis, wait_until
 from tests.faults.invariants import broken
 from tests.processes import Tree, lines, ran
