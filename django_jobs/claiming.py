@@ -113,6 +113,14 @@ class Claiming:
         self.found_nothing = not (waiting or answer.jobs or answer.left)
         self._mind(answer.states)
 
+    def disown(self, queue: Queue, worker: str, owned: Sequence[tuple[str, str]]) -> None:
+        """Give back those of the jobs that Redis says are this worker's and nobody here knows."""
+        self.enter()
+        known = {(claimed.id, str(claimed.token)) for claimed in self._holding.of(queue.name)}
+        strays = [(id, int(token)) for id, token in owned if (id, token) not in known]
+        if strays and worker == self.id:
+            self._give_back.append((queue, strays))
+
     def _answered(self, order: list[Queue], room: int, reply: Any) -> None:
         self._answer = (reply, order, room)
 

@@ -78,12 +78,13 @@ def beat_call(queues: Sequence[Rooted], lease: float, workers: Sequence[str]) ->
 
 def sweep_call(
     queues: Sequence[Rooted],
+    worker: str,
     grace: float,
     cursors: Sequence[bytes],
     failed_ttls: Sequence[float | None],
 ) -> Call:
-    """Look for dead workers, and for a bounded number of the jobs they hold."""
-    args: list[str | bytes | int] = [round(grace * 1000)]
+    """Look for dead workers, and for a bounded number of the jobs that they and `worker` hold."""
+    args: list[str | bytes | int] = [worker, round(grace * 1000)]
     for cursor, ttl in zip(cursors, failed_ttls, strict=True):
         args += [cursor, "" if ttl is None else round(ttl * 1000)]
     return Call(get_script("sweep"), _all_keys(queues), args)

@@ -41,8 +41,7 @@ class Grave:
         recovered: list[Recovered] = []
         for queue, last_claim in zip(queues, held, strict=True):
             mine = [job for job in self._flights if job.queue == queue.name]
-            known = {job.id for job in mine}
-            unknown = [(id, token) for id, token in pairs(last_claim) if id not in known]
+            unknown = [job for job in pairs(last_claim) if job not in _proofs(mine)]
             calls = self._calls(queue, mine, unknown)
             replies = checked(line.run([call for call, _ in calls])) if calls else []
             for reply, (_, jobs) in zip(replies, calls, strict=True):

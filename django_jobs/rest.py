@@ -26,6 +26,7 @@ class Rest:
     def ring(self) -> None:
         """Wake the main thread if it sleeps."""
         if self._asleep:
+            self._asleep = False  # one is enough, and a write gives the GIL away
             try:
                 os.write(self._in, b"!")
             except BlockingIOError:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "lua"
 PRELUDE = ("_keys", "_place", "_fail", "_return", "_operate")
-PRELUDE_OF = {"claim": ("_claim", "_take", "_alarm"), "sweep": ("_sweep",)}
+PRELUDE_OF = {"claim": ("_waiting", "_claim", "_take", "_alarm"), "sweep": ("_sweep",)}
 
 Value = str | bytes | int | float
 

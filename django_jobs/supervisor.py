@@ -13,7 +13,9 @@ from contextlib import suppress
 from multiprocessing.connection import wait
 from types import FrameType
 
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from django_jobs import flight, grave
 from django_jobs.child import STOP_SIGNALS, Child, OpenQueue, start_child
@@ -53,7 +55,10 @@ class Supervisor:
         self._discover = discover
         self._before_fork = before_fork
         self._line = Line(
-            queues[0].client, socket_timeout=BEAT_TIMEOUT, socket_connect_timeout=BEAT_TIMEOUT
+            queues[0].client,
+            socket_timeout=BEAT_TIMEOUT,
+            socket_connect_timeout=BEAT_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
         )
         self._children: list[Child] = []
         self._graves: list[grave.Grave] = []
@@ -84,15 +89,21 @@ class Supervisor:
         self._obey(now)
         if self._graves:
             self._bury()
-        if self._wanted() and now >= self._start_at:
+        while self._wanted() and now >= self._start_at:
             self._start()
-        if now >= self._beat_at:
+        if now >= self._beat_at and not (self._silent and self._hurried):
             self._beat(now)
         self._look_after(now)
         sentinels = [child.process.sentinel for child in self._children]
         wait([*sentinels, self._wake], max(0.0, min(TURN, self._beat_at - now)))
         for child in [child for child in self._children if not child.process.is_alive()]:
             self._reap(child)
+
+    @property
+    def _hurried(self) -> bool:
+        """Say whether the shutdown has used up its time, or got a second signal."""
+        late = self._stop_at is not None and time.monotonic() >= self._stop_at
+        return late or self._signals > 1
 
     # Signals.
 
@@ -115,7 +126,7 @@ class Supervisor:
             self._stop_at = now + self._shutdown_timeout
             for child in self._children:
                 child.tell("stop")
-        if self._stop_at is not None and (now >= self._stop_at or self._signals > 1):
+        if self._hurried:
             for child in self._children:
                 child.process.kill()
 
@@ -165,7 +176,7 @@ class Supervisor:
     def _leave_to_leases(self, error: Exception) -> None:
         """While Redis is away nothing can be buried; do not outstay a shutdown for it."""
         log.warning("Redis does not answer; a dead worker's jobs wait: %s", error)
-        if self._stop_at is not None and (time.monotonic() >= self._stop_at or self._signals > 1):
+        if self._hurried:
             self._graves.clear()
         self._graves = [dead for dead in self._graves if dead.holds or self._stop_at is None]
 

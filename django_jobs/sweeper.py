@@ -13,6 +13,7 @@ from django_jobs.scripts import Call
 from django_jobs.settling import tell_recovered
 
 Apply = Callable[[Any], None]
+Mine = Callable[[Queue, str, list[tuple[str, str]]], None]  # queue, worker, its ids and tokens
 
 WHY = Failure.of(WorkerLost("Its worker's lease ran out."), "")
 
@@ -20,10 +21,11 @@ WHY = Failure.of(WorkerLost("Its worker's lease ran out."), "")
 class Sweeper:
     """Looks every beat, a bounded number of jobs at a time; on at once when one is dead."""
 
-    def __init__(self, lease: float, failed_ttl: Callable[[str], float | None]) -> None:
+    def __init__(self, lease: float, failed_ttl: Callable[[str], float | None], mine: Mine) -> None:
         self.due = time.monotonic()
         self._beat = lease / BEATS_PER_LEASE
         self._failed_ttl = failed_ttl
+        self._mine = mine
         self._cursors: dict[str, bytes] = {}
         self._orphans: list[tuple[Queue, list[Orphan]]] = []
 
@@ -31,7 +33,9 @@ class Sweeper:
         """Say whether jobs of dead workers are to be taken back."""
         return bool(self._orphans)
 
-    def calls(self, queues: Sequence[Queue], *, look: bool) -> list[tuple[Call, Apply]]:
+    def calls(
+        self, queues: Sequence[Queue], worker: str, *, look: bool
+    ) -> list[tuple[Call, Apply]]:
         """Return what to send now: taking back what was found, and the next look if due."""
         calls: list[tuple[Call, Apply]] = []
         for queue, found in self._orphans:
@@ -42,17 +46,24 @@ class Sweeper:
             self.due = now + self._beat * random.uniform(0.8, 1.0)
             cursors = [self._cursors.get(queue.name, b"0") for queue in queues]
             ttls = [self._failed_ttl(queue.name) for queue in queues]
-            call = sweep_call(queues, 2 * self._beat, cursors, ttls)
-            calls.append((call, lambda reply: self._found(reply, queues)))
+            call = sweep_call(queues, worker, 2 * self._beat, cursors, ttls)
+            calls.append((call, lambda reply: self._found(reply, queues, worker.encode())))
         return calls
 
-    def _found(self, reply: list[Any], queues: Sequence[Queue]) -> None:
+    def _found(self, reply: list[Any], queues: Sequence[Queue], worker: bytes) -> None:
         for queue, (cursor, dead, *flat) in zip(queues, reply, strict=True):
             self._cursors[queue.name] = cursor
-            if flat:
-                self._orphans.append((queue, orphans(flat)))
-            if dead or (flat and cursor != b"0"):
+            found = orphans(flat)
+            lost = [orphan for orphan in found if orphan[2] != worker]
+            if lost:
+                self._orphans.append((queue, lost))
+            if dead or (lost and cursor != b"0"):
                 self.due = 0.0
+            self._mine(
+                queue,
+                worker.decode(),
+                [(_text(id), _text(token)) for id, token, owner in found if owner == worker],
+            )
 
 
 class _Recovered:

@@ -53,7 +53,7 @@ class Worker:
         self._holding = Holding(table, options, ring=self._rest.ring, progress=self._progress)
         self._settling = Settling(self._holding.forget)
         self._claiming = Claiming(self.queues, table, options, self._holding, self._settling)
-        self._sweeper = Sweeper(options.lease, options.failed_ttl_of)
+        self._sweeper = Sweeper(options.lease, options.failed_ttl_of, self._claiming.disown)
         self._stopping = False
         self._quiet_until, self._failures, self._count = 0.0, 0, 0
 
@@ -165,7 +165,7 @@ class Worker:
     def _claims(self, *, settling: bool) -> Calls:
         order = self.options.order(self.queues.values())
         calls = self._claiming.calls(order, claim=not self._stopping, settling=settling)
-        return calls + self._sweeper.calls(order, look=not self._stopping)
+        return calls + self._sweeper.calls(order, self._claiming.id, look=not self._stopping)
 
     def _apply(self, calls: Calls) -> Exception | None:
         """Take the replies to these calls; return the first that is an error."""
@@ -182,6 +182,7 @@ class Worker:
             log.warning("Redis does not answer, waiting for it: %s", error)
         self._failures += 1
         self._line.close()
+        self._claiming.enter()
         self._claiming.doubt()
         pause = min(LONGEST_PAUSE, 0.05 * 2 ** min(self._failures, 10))
         self._quiet_until = time.monotonic() + pause * random.uniform(0.5, 1.0)

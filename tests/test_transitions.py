@@ -1,6 +1,7 @@
 """Each script: seed, call, compare the key space; a refusal writes nothing."""
 
 import hashlib
+import multiprocessing
 import time
 from typing import Any
 
@@ -10,8 +11,10 @@ from redis import Redis
 from django_jobs.claims import beat_call, claim_call, orphans, read_claim, read_held, sweep_call
 from django_jobs.exceptions import PushError
 from django_jobs.failure import Failure
+from django_jobs.flight import RETRY, FlightTable
+from django_jobs.grave import Grave
 from django_jobs.job import Claimed
-from django_jobs.line import run
+from django_jobs.line import Line, run
 from django_jobs.options import NewJob
 from django_jobs.queue import Queue
 
@@ -228,6 +231,26 @@ def test_recover_counts_delays_from_the_second_crash_and_ends(queue: Queue, clie
     assert (record.state, record.crashes) == ("failed", 3)
 
 
+def test_held_names_a_job_that_is_known_by_an_older_token_only(queue: Queue) -> None:
+    claimed = held(queue)
+    run(queue.client, queue.settle_retry("w1", [(claimed.id, 1, 0, WHY)]))  # the answers of
+    assert [job.token for job in claim(queue, number=2)] == [2]  # both were lost
+    answer = read_held(run(queue.client, queue.held("w1", 3, [(claimed.id, 1)])))
+    assert (answer.stands, answer.unknown) == ([False], [(claimed.id, 2)])
+
+
+def test_a_dead_workers_job_goes_back_that_its_table_knows_by_an_older_token(queue: Queue) -> None:
+    claimed = held(queue)
+    table = FlightTable(multiprocessing.get_context("fork"), 1)
+    table.worker = "w1"
+    table.hold(queue.name, claimed.id, claimed.token, claimed.attempt, claimed.max_attempts)
+    table.end(0, RETRY, 0, WHY.error)
+    run(queue.client, queue.settle_retry("w1", [(claimed.id, 1, 0, WHY)]))  # the answers of
+    assert [job.token for job in claim(queue, number=2)] == [2]  # both were lost
+    Grave(table, -9, released=False).bury(Line(queue.client), [queue])
+    assert (queue.stats().active, queue.stats().processing) == (1, 0)
+
+
 def test_held_tells_what_stands_and_stops_a_late_claim(queue: Queue, client: Redis) -> None:
     lost, known = queue.push(), queue.push()
     register(queue, "w1")
@@ -242,7 +265,7 @@ def test_held_tells_what_stands_and_stops_a_late_claim(queue: Queue, client: Red
 def test_sweep_needs_two_looks_at_the_same_lease(queue: Queue, client: Redis) -> None:
     claimed = held(queue)
     client.zadd("jobs:email:workers", {"w1": 1})
-    look = sweep_call([queue], 0.0, [b"0"], [None])
+    look = sweep_call([queue], "looker", 0.0, [b"0"], [None])
     ((_, dead, *flat),) = run(client, look)
     assert (dead, flat) == (0, [])
     register(queue, "w1")
@@ -257,7 +280,7 @@ def test_sweep_needs_two_looks_at_the_same_lease(queue: Queue, client: Redis) ->
 def test_sweep_gives_a_worker_that_lost_its_entry_two_looks(queue: Queue, client: Redis) -> None:
     held(queue)
     client.zrem("jobs:email:workers", "w1")
-    look = sweep_call([queue], 0.0, [b"0"], [None])
+    look = sweep_call([queue], "looker", 0.0, [b"0"], [None])
     assert run(client, look)[0][1:] == [0]
     assert client.zscore("jobs:email:workers", "w1") == 0
     register(queue, "w1")
@@ -268,7 +291,7 @@ def test_sweep_forgets_old_failures(queue: Queue, client: Redis) -> None:
     claimed = held(queue)
     run(client, queue.settle_failed("w1", [(claimed.id, 1, WHY)]))
     client.zadd("jobs:email:failed", {claimed.id: 1})
-    run(client, sweep_call([queue], 6.0, [b"0"], [60.0]))
+    run(client, sweep_call([queue], "looker", 6.0, [b"0"], [60.0]))
     assert queue.stats().failed == 0
     assert queue.job(claimed.id) is None
 
@@ -795,7 +818,7 @@ def test_progress_writes_one_field(queue: Queue, client: Redis) -> None:
 
 def test_sweep_writes_this(queue: Queue, client: Redis) -> None:
     held(queue)
-    look = sweep_call([queue], 0.0, [b"0"], [None])
+    look = sweep_call([queue], "looker", 0.0, [b"0"], [None])
     before = dump(client)
     run(client, look)
     assert dump(client) == before
@@ -830,7 +853,7 @@ def test_a_wrong_type_anywhere_stops_no_other_queue(queue: Queue, client: Redis,
     assert answer.states["email"].startswith(f"{key}: WRONGTYPE")
     assert not [name for name in changes(client, before) if not name.startswith("jobs:other:")]
     client.zadd("jobs:other:workers", {"w1": 1})
-    look = sweep_call(both, 0.0, [b"0", b"0"], [60.0, 60.0])
+    look = sweep_call(both, "looker", 0.0, [b"0", b"0"], [60.0, 60.0])
     run(client, look)
     assert orphans(run(client, look)[1][2:]) == [(id.encode(), b"1", b"w1")]
 
@@ -866,7 +889,7 @@ def test_a_job_whose_hash_lost_its_token_is_settled_and_recovered(
 def test_bytes_of_any_kind_in_processing_are_swept_away(queue: Queue, client: Redis) -> None:
     client.hset("jobs:email:processing", b"\xff\xfe", b"\xfd")
     client.zadd("jobs:email:workers", {b"\xfd": 5000 - time.time() * 1000})  # closed 5 s ago
-    (reply,) = run(client, sweep_call([queue], 1, [b"0"], [None]))
+    (reply,) = run(client, sweep_call([queue], "looker", 1, [b"0"], [None]))
     found = orphans(reply[2:])
     assert found == [(b"\xff\xfe", b"0", b"\xfd")]
     assert run(client, queue.recover(found, WHY)) == [b""]
@@ -879,3 +902,10 @@ def test_a_failed_id_without_a_hash_can_be_discarded(queue: Queue, client: Redis
     assert queue.discard("lost")
     assert not queue.discard("lost")
     assert queue.stats().failed == 0
+
+
+def test_sweep_names_what_the_asking_worker_holds(queue: Queue, client: Redis) -> None:
+    claimed = held(queue)
+    (reply,) = run(client, sweep_call([queue], "w1", 0.0, [b"0"], [None]))
+    assert reply[1] == 0
+    assert orphans(reply[2:]) == [(claimed.id.encode(), b"1", b"w1")]

@@ -1,4 +1,4 @@
--- Prelude 4: the parts of a claim.
+-- Prelude of claim, 2: the parts of a claim.
 local INDEXES = {{'LLEN', 'active'}, {'ZCARD', 'priority'}, {'HLEN', 'processing'}, {'ZCARD', 'workers'},
   {'ZCARD', 'failed'}, {'ZCARD', 'scheduled'}, {'HLEN', 'claims'}, {'HLEN', 'meta'}, {'HLEN', 'counts'}, {'STRLEN', 'queue'}}
 
@@ -23,28 +23,17 @@ local function inspect(root, id)
     'max_attempts', 'timeout', 'priority', 'unknown_since', 'listed')
 end
 
--- The next `count` ids of one of three places: before, in, or after the list.
-local function waiting(root, place, count)
-  if place == 'list' then
-    local ids, tail = {}, redis.call('LRANGE', root .. ':active', -count, -1)
-    for i = #tail, 1, -1 do ids[#ids + 1] = tail[i] end
-    return ids
-  end
-  local low, high = '-inf', '(0'
-  if place == 'behind' then low, high = '(0', '+inf' end
-  return redis.call('ZRANGEBYSCORE', root .. ':priority', low, high, 'LIMIT', 0, count)
-end
-
-local function remove(root, place, ids)
-  if #ids == 0 then return end
-  if place == 'list' then return redis.call('LTRIM', root .. ':active', 0, -#ids - 1) end
-  redis.call('ZREM', root .. ':priority', unpack(ids))
-end
-
 -- An id that stands there but is no job to run: stale after a cancel or fail, twice, garbage.
 local function drop(root, id, job, now)
   if not job then return bury_garbage(root, id, now) end
   if job[1] == 'cancelled' then redis.call('DEL', job_key(root, id)) end
   if job[1] == 'cancelled' or job[11] then redis.call('HINCRBY', root .. ':counts', 'cancelled', -1) end
   if job[11] then redis.call('HDEL', job_key(root, id), 'listed') end
+end
+
+-- A job beyond the free slots waits in the worker: never one on its last attempt.
+local function fits(room, job)
+  if room.slots > 0 then return true end
+  if (tonumber(job[6] or 0) or 0) + 1 >= (tonumber(job[7] or 5) or 5) then room.ahead = 0 end
+  return room.ahead > 0
 end

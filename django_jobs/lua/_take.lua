@@ -1,11 +1,4 @@
--- Prelude 5: taking jobs out of the places where they wait.
-
--- A job beyond the free slots waits in the worker: never one on its last attempt.
-local function fits(room, job)
-  if room.slots > 0 then return true end
-  if (tonumber(job[6] or 0) or 0) + 1 >= (tonumber(job[7] or 5) or 5) then room.ahead = 0 end
-  return room.ahead > 0
-end
+-- Prelude of claim, 3: taking jobs out of the places where they wait.
 
 local function one_more(count)
   return count and string.format('%d', (tonumber(count) or 0) + 1) or '1'

@@ -4,22 +4,24 @@
 -- KEYS: <root> <root>:queue
 -- ARGV: worker, claim number, then id and token of each job it knows to hold
 -- Returns: {ok | closed | unregistered, number of known jobs, 1 stands | 0 for each of them,
---           then id and token of each job of the last claim that it did not know}
+--           then id and token of each job of the last claim that it did not know, or not by
+--           this token: a retry and the claim that took it again were done, both answers lost}
 local root, worker, number = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local known, answer = {}, {'ok', (#ARGV - 2) / 2}
 local lease = tonumber(redis.call('ZSCORE', root .. ':workers', worker))
 if not lease or lease == 0 then answer[1] = 'unregistered' end
 if lease and lease < 0 then answer[1] = 'closed' end
 for i = 3, #ARGV, 2 do
-  known[ARGV[i]] = true
+  known[ARGV[i]] = ARGV[i + 1]
   local owner = redis.call('HGET', root .. ':processing', ARGV[i])
   answer[#answer + 1] = standing(root, ARGV[i], ARGV[i + 1], worker, owner) == 1 and 1 or 0
 end
 local seen, ids = (redis.call('HGET', root .. ':claims', worker) or '0 '):match('^(%d+) (.*)$')
 for id in ids:gmatch('%S+') do
-  if not known[id] and redis.call('HGET', root .. ':processing', id) == worker then
+  local token = redis.call('HGET', job_key(root, id), 'token') or '0'
+  if known[id] ~= token and redis.call('HGET', root .. ':processing', id) == worker then
     answer[#answer + 1] = id
-    answer[#answer + 1] = redis.call('HGET', job_key(root, id), 'token') or '0'
+    answer[#answer + 1] = token
   end
 end
 if number > tonumber(seen) then

@@ -91,15 +91,17 @@ class Site:
         return self._start(*words, **{**defaults, "REDIS_URL": url, **env})
 
     def ready(self, *words: str, processes: int = 1, **env: str) -> Tree:
-        """Start a tree of workers and wait until each of them works."""
-        tree = self.work("--processes", str(processes), *words, **env)
+        """Start a tree of workers and wait until each of them has worked, and all is settled."""
+        tree, tried = self.work("--processes", str(processes), *words, **env), []
 
         def works() -> bool:
-            self.push("test.quick")
+            tried.extend(self.push("test.quick"))
             workers, seen = set(tree.children()), {event.pid for event in lines(self.ledger)}
             return len(workers) == processes and workers <= seen
 
         wait_until(works)
+        keys = [f"jobs:default:job:{id}" for id in tried]
+        wait_until(lambda: not self.server.client.exists(*keys))
         return tree
 
     # What happened.

@@ -180,3 +180,13 @@ def test_a_signal_at_a_bad_moment_loses_nothing(
     held = site.owners()
     site.work()
     site.account(again=held)
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_shutdown_ends_in_time_while_redis_is_frozen(site: Site, signals: int) -> None:
+    site.nap(0.1, 100)
+    tree = site.work("--shutdown-timeout", "1")
+    when_redis_is_frozen(site, tree)
+    for _ in range(signals):
+        os.killpg(tree.pid, signal.SIGTERM)
+    tree.wait(1 + 1 + 1)  # its timeout, one second more, and one for a call that was under way

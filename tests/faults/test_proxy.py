@@ -65,6 +65,17 @@ def test_a_spoiled_command_of_a_worker_or_supervisor_costs_nothing(
     assert tree.children() == workers or command in KILLING
 
 
+def test_a_lost_answer_to_a_retry_and_the_claim_of_the_same_job_strands_nothing(
+    site: Site, proxy: Proxy
+) -> None:
+    site.ready(url=proxy.url)
+    for _ in range(5):
+        plan = proxy.spoil("settle_retry", "drop reply")
+        site.push("test.broken", max_attempts=3)
+        site.account()
+        assert plan.struck.is_set()
+
+
 @pytest.mark.parametrize("fault", EACH_FAULT[1:])
 def test_a_spoiled_recovery_of_a_dead_tree_is_made_good(
     site: Site, proxy: Proxy, fault: str

@@ -3,11 +3,17 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from django_jobs.connection import get_client
 from django_jobs.exceptions import PushError
-from tests.faults.site import Site
+from django_jobs.queue import Queue
+from tests.conftest import wait_until
+from tests.faults.proxy import Proxy
+from tests.faults.site import Server, Site
 
 LONG = float(os.environ.get("LONG", "60"))  # seconds Redis is away in the soak
 
@@ -89,3 +95,39 @@ def test_at_maxmemory_workers_drain_and_push_says_no(site: Site) -> None:
     redis.config_set("maxmemory", 0)
     site.wait_ran(site.push("test.quick"))
     assert tree.poll() is None
+
+
+@pytest.fixture
+def replica(server: Server, tmp_path: Path) -> Iterator[Server]:
+    """A copy of the server, up to date."""
+    replica = Server(tmp_path / "replica", "--replicaof", "127.0.0.1", str(server.port))
+    wait_until(lambda: replica.client.info("replication")["master_link_status"] == "up")
+    yield replica
+    replica.end()
+
+
+def held_by_replica(replica: Server, ids: list[str]) -> bool:
+    """Say whether the copy is so far that these jobs are being worked on."""
+    return None not in replica.client.hmget("jobs:default:processing", ids)
+
+
+def test_a_promoted_replica_that_missed_writes_runs_all_it_has(
+    site: Site, proxy: Proxy, replica: Server
+) -> None:
+    tree = site.ready(processes=2, url=proxy.url)
+    workers = tree.children()
+    site.queue = Queue("default", get_client(proxy.url))
+    site.nap(0.05, 200)
+    running = site.nap(3, 2, priority=1)
+    site.wait_began(running)
+    wait_until(lambda: held_by_replica(replica, running))
+    replica.client.replicaof("NO", "ONE")  # from here on it misses everything
+    kept = [id for id in site.ids if replica.client.exists(f"jobs:default:job:{id}")]
+    site.load(1)
+    replaced = site.server
+    proxy.port, site.server, site.ids = replica.port, replica, kept
+    replaced.signal(signal.SIGKILL)
+    proxy.hang_up()
+    site.load(1)
+    site.account(again=kept, rising=False)
+    assert tree.children() == workers
