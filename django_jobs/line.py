@@ -35,6 +35,7 @@ def run_many(client: Redis, calls: Sequence[Call]) -> list[Any]:
         line = idle.pop()
     except IndexError:
         line = Line(client)
+    line.connect()  # fails after the client's own retries
     try:
         replies = line.run(calls)
     except (Disconnected, TimedOut, OSError):
@@ -105,6 +106,23 @@ class Line:
                 replies[i] = reply
         return replies
 
+    def connect(self) -> None:
+        """Connect, unless that was done. Raises RedisError."""
+        if self._connection is not None:
+            return
+        if self._overrides:
+            settings = {**self._pool.connection_kwargs, **self._overrides}
+            self._connection = self._pool.connection_class(**settings)
+        else:
+            self._connection = self._pool.get_connection()
+        try:
+            self._connection.connect()
+            if self._preload:
+                self._load()
+        except (RedisError, OSError):
+            self.close()
+            raise
+
     def send(self, *command: Value) -> None:
         """Send a command whose reply is read later, by `receive`. Raises RedisError."""
         self._send([command])
@@ -138,7 +156,8 @@ class Line:
     def _send(self, commands: Sequence[tuple[Value, ...]]) -> None:
         try:
             data = b"".join(map(_pack, commands))
-            self._connect().send_packed_command([data], check_health=False)
+            self.connect()
+            self._connection.send_packed_command([data], check_health=False)
         except (RedisError, OSError):
             self.close()
             raise
@@ -157,19 +176,6 @@ class Line:
             self.close()
             raise
         return replies
-
-    def _connect(self) -> Any:
-        if self._connection is None:
-            pool = self._pool
-            if self._overrides:
-                settings = {**pool.connection_kwargs, **self._overrides}
-                self._connection = pool.connection_class(**settings)
-            else:
-                self._connection = pool.get_connection()
-            self._connection.connect()
-            if self._preload:
-                self._load()
-        return self._connection
 
     def _load(self) -> None:
         """Load every script: calls of one round trip then run in the order they were sent."""
