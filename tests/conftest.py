@@ -7,12 +7,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from django_jobs.queue import Queue
+from tests.processes import Processes
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
@@ -76,3 +78,11 @@ def client() -> Iterator[Redis]:
 def queue(client: Redis) -> Queue:
     """A queue of its own Redis."""
     return Queue("email", client)
+
+
+@pytest.fixture
+def processes(tmp_path: Path, client: Redis) -> Iterator[Processes]:
+    """Processes that leave their files in `tmp_path`."""
+    processes = Processes(tmp_path)
+    yield processes
+    processes.stop()
