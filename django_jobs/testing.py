@@ -34,12 +34,17 @@ from django_jobs.settling import Settling
 def run_jobs(*queues: str) -> int:
     """Run every job that is claimable now, in this thread and on its connections.
 
-    Pushes that wait for a commit are made first, as in a TestCase no commit comes. Jobs
-    that fail are retried as their backoff says; what is scheduled stays. Returns how many
-    runs there were.
+    Pushes that wait for a commit are made first, as in a TestCase no commit comes; what
+    the jobs push in their turn is run too. Jobs that fail are retried as their backoff
+    says; what is scheduled stays. Returns how many runs there were.
     """
-    run_commit_hooks()
-    return sum(_run_queue(get_queue(name)) for name in queues or queue_names())
+    total = 0
+    while True:
+        run_commit_hooks()
+        runs = sum(_run_queue(get_queue(name)) for name in queues or queue_names())
+        if not runs:
+            return total
+        total += runs
 
 
 def pushed_jobs(handler: str | Handler | None = None) -> list[JobRecord]:
