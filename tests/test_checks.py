@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -104,11 +105,16 @@ def test_e001_looks_into_the_environment_if_jobs_has_no_url(
 @pytest.mark.parametrize(
     "jobs", [{"URL": "embedded://"}, {"QUEUES": {"a": {"URL": "embedded://"}}}]
 )
-def test_w001_an_embedded_redis_is_not_for_production(jobs: Any) -> None:
+def test_w001_an_embedded_redis_is_not_for_production(
+    monkeypatch: pytest.MonkeyPatch, jobs: Any
+) -> None:
     with override_settings(JOBS=jobs, DEBUG=False):
         assert found() == {"W001"}
     with override_settings(JOBS=jobs, DEBUG=True):
         assert found() == set()
+    monkeypatch.setitem(sys.modules, "django_jobs.testing", ModuleType("testing"))
+    with override_settings(JOBS=jobs, DEBUG=False):
+        assert found() == set(), "and it is right for tests"
 
 
 @pytest.fixture
