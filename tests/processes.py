@@ -18,17 +18,25 @@ class Processes:
         self.folder = folder
         self._started: list[Process] = []
 
-    def start(self, *words: str | Path, **env: str) -> Process:
+    def start(
+        self, *words: str | Path, cwd: Path | None = None, stdin: str | None = None, **env: str
+    ) -> Process:
         """Start Python with these words, in a process group of its own."""
         ours = {"TMPDIR": str(self.folder), "PYTHONPATH": str(ROOT), **env}
         process = subprocess.Popen(
             [sys.executable, "-u", *words],
             env={k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"} | ours,
+            cwd=cwd,
+            stdin=None if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
+        if process.stdin is not None:
+            process.stdin.write(stdin or "")
+            process.stdin.close()
+            process.stdin = None  # communicate would flush it
         self._started.append(process)
         return process
 
