@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import shutil
 import signal
 import sys
 import textwrap
@@ -199,10 +200,11 @@ def banner(
         "handlers": ", ".join(sorted(all_handlers()))
         or "none: decorate functions in jobs.py of an installed app with @handler",
     }
+    width = max(40, shutil.get_terminal_size().columns - 1)
     return "\n".join(
         textwrap.fill(
             text,
-            100,
+            width,
             initial_indent=f"{name:<10}",
             subsequent_indent=" " * 10,
             break_long_words=False,
