@@ -1,17 +1,29 @@
-"""System checks: they read settings and the registry only, and never touch Redis."""
+"""System checks: of the settings and the registry, and, when deploying, of Redis."""
 
+import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands
-from redis.exceptions import RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    RedisError,
+    ResponseError,
+)
 
-from django_jobs.conf import get_settings, problems
-from django_jobs.connection import get_client
+from django_jobs.conf import get_settings, problems, without_password
+from django_jobs.connection import declared_queues, get_client, redis_urls
 from django_jobs.exceptions import JobsError
+
+NO_ANSWER = "django_jobs.E002"
+LISTPACK = 1024  # bytes
 
 
 def register_all() -> None:
@@ -22,21 +34,24 @@ def register_all() -> None:
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """Name every key and value of JOBS that cannot be used."""
-    raw = getattr(settings, "JOBS", {})
-    found: list[CheckMessage] = [
-        Error(f"JOBS: {problem}", id="django_jobs.E001") for problem in problems(raw)
-    ]
-    url = raw.get("URL", "") if isinstance(raw, dict) else ""
-    if str(url).startswith("embedded:") and not settings.DEBUG:
-        found.append(
-            Warning(
-                "JOBS['URL'] is embedded://, which is for development and tests.",
-                hint="Run a Redis of your own and name it: redis://host:6379/0",
-                id="django_jobs.W001",
-            )
+    """Name every key and value of JOBS, and of the environment, that cannot be used."""
+    found = problems(getattr(settings, "JOBS", {}))
+    if found:
+        return [Error(f"JOBS: {problem}", id="django_jobs.E001") for problem in found]
+    try:
+        urls = redis_urls(["default", *get_settings().QUEUES])
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="django_jobs.E001")]
+    wanted = settings.DEBUG or "django_jobs.testing" in sys.modules  # DEBUG is off in tests
+    if wanted or not any(url.startswith("embedded:") for url in urls):
+        return []
+    return [
+        Warning(
+            "The Redis of JOBS is embedded://, which is for development and tests.",
+            hint="Run a Redis of your own and name it: redis://host:6379/0",
+            id="django_jobs.W001",
         )
-    return found
+    ]
 
 
 def check_names(**_: Any) -> list[CheckMessage]:
@@ -65,44 +80,65 @@ def check_names(**_: Any) -> list[CheckMessage]:
 
 
 def check_redis(**_: Any) -> list[CheckMessage]:
-    """Ask Redis whether it answers, and whether it is set up to keep jobs."""
-    if problems(getattr(settings, "JOBS", {})):
+    """Look at each Redis that queues are on."""
+    if any(message.is_serious() for message in check_settings()):
         return []
-    url = get_settings().url("default")
+    return [message for url in redis_urls(sorted(declared_queues())) for message in look_at(url)]
+
+
+def look_at(url: str) -> list[CheckMessage]:
+    """Ask a Redis whether it answers, and whether it is set up to keep jobs."""
+    where = without_password(url)
     try:
-        info = get_client(url).info("server", "persistence", "memory")
-    except (RedisError, OSError, JobsError) as error:
-        return [Error(f"Redis does not answer: {error}", id="django_jobs.E002")]
-    return [*_old(info), *_forgetful(info)]
+        info: dict[str, Any] = get_client(url).info()
+    except (AuthenticationError, AuthorizationError, ResponseError) as error:
+        return [Error(f"Redis at {where} refuses to work for us: {error}", id="django_jobs.E004")]
+    except (RedisError, OSError) as error:
+        return [Error(f"Redis at {where} does not answer: {error}", id=NO_ANSWER)]
+    except JobsError as error:
+        return [Error(str(error), id="django_jobs.E005")]
+    if url.startswith("embedded:"):
+        return []
+    return [*_old(info, where), *_forgetful(info, where), *_wasteful(url, where)]
 
 
-def _old(info: dict[str, Any]) -> list[CheckMessage]:
+def _old(info: dict[str, Any], where: str) -> Iterator[CheckMessage]:
     valkey = str(info.get("valkey_version", ""))
     version = valkey or str(info.get("redis_version", "0"))
     least = (7, 2) if valkey else (7, 0)
-    found = tuple(int(part) for part in version.split(".")[:2])
-    if found >= least:
-        return []
-    text = f"This server is version {version}; Redis 7.0 or Valkey 7.2 is needed."
-    return [Error(text, id="django_jobs.E003")]
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if numbers < least:
+        yield Error(
+            f"The server at {where} is version {version}; Redis 7.0 or Valkey 7.2 is needed.",
+            id="django_jobs.E003",
+        )
 
 
-def _forgetful(info: dict[str, Any]) -> list[CheckMessage]:
-    found: list[CheckMessage] = []
+def _forgetful(info: dict[str, Any], where: str) -> Iterator[CheckMessage]:
     if (policy := info.get("maxmemory_policy", "noeviction")) != "noeviction":
-        found.append(
-            Warning(
-                f"Redis may delete jobs when it is full: maxmemory-policy is {policy}.",
-                hint="CONFIG SET maxmemory-policy noeviction",
-                id="django_jobs.W004",
-            )
+        yield Warning(
+            f"Redis at {where} may delete jobs when it is full: maxmemory-policy is {policy}.",
+            hint="CONFIG SET maxmemory-policy noeviction (and in redis.conf)",
+            id="django_jobs.W004",
         )
     if not info.get("aof_enabled"):
-        found.append(
-            Warning(
-                "Redis does not write each job to disk: jobs may be lost when it dies.",
-                hint="CONFIG SET appendonly yes (and in redis.conf)",
-                id="django_jobs.W005",
-            )
+        yield Warning(
+            f"Redis at {where} does not write each job to disk: when it dies, jobs are lost.",
+            hint="CONFIG SET appendonly yes (and in redis.conf)",
+            id="django_jobs.W005",
         )
-    return found
+
+
+def _wasteful(url: str, where: str) -> Iterator[CheckMessage]:
+    name = "hash-max-listpack-value"
+    try:
+        value = get_client(url).config_get(name)[name]
+    except (RedisError, OSError, KeyError):
+        return  # who may not read the configuration cannot change it either
+    if int(value or LISTPACK) < LISTPACK:
+        yield Info(
+            f"At {where} a job with a payload of more than {value} bytes takes three times"
+            " the memory it needs.",
+            hint=f"CONFIG SET {name} {LISTPACK} (and in redis.conf)",
+            id="django_jobs.I001",
+        )

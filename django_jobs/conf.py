@@ -1,21 +1,32 @@
 """The setting JOBS: its defaults, what is wrong with it, and who wins."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from redis import ConnectionPool
 
 from django_jobs import backoff, keys
-from django_jobs.handlers import check_max_attempts, check_timeout
+from django_jobs.handlers import check_max_attempts
 from django_jobs.job import MAX_ATTEMPTS
 
 LOCAL = "redis://127.0.0.1:6379/0"
-SCHEMES = ("redis", "rediss", "unix", "embedded")
+ENVIRONMENT = ("JOBS_URL", "REDIS_URL")
+SCHEMES = ("redis://", "rediss://", "unix://", "embedded://")
+RANGES: dict[str, tuple[float, int, str]] = {
+    "LEASE": (1, 3600, "seconds"),
+    "UNKNOWN_HANDLER_WAIT": (0, 10**8, "seconds"),
+    "TIMEOUT": (0.001, 10**8, "seconds"),
+    "FAILED_TTL": (0.001, 10**8, "seconds"),
+    "MAX_PAYLOAD": (1, 512 * 2**20, "bytes"),
+}
 OF_A_QUEUE = ("MAX_ATTEMPTS", "BACKOFF", "TIMEOUT", "FAILED_TTL")
 
 
@@ -39,10 +50,15 @@ class Settings:
         return self.QUEUES.get(queue, {}).get(name, getattr(self, name))
 
     def url(self, queue: str) -> str:
-        """Return the Redis URL of a queue."""
+        """Return the Redis URL of a queue. Raises ImproperlyConfigured for a bad environment."""
+        if own := self.QUEUES.get(queue, {}).get("URL") or self.URL:
+            return str(own)
         env = environ.Env()
-        own = self.QUEUES.get(queue, {}).get("URL") or self.URL
-        return own or env.str("JOBS_URL", "") or env.str("REDIS_URL", "") or LOCAL
+        name = next((name for name in ENVIRONMENT if env.str(name, "")), "")
+        url = env.str(name, "") if name else LOCAL
+        if problem := url_problem(url):
+            raise ImproperlyConfigured(f"{name} in the environment: {problem}")
+        return url
 
 
 def get_settings() -> Settings:
@@ -64,6 +80,30 @@ _override: dict[str, str] = {}
 def use_prefix(prefix: str) -> None:
     """Let this process use another PREFIX than the settings say; for tests."""
     _override["PREFIX"] = prefix
+
+
+def url_problem(url: object) -> str:
+    """Say what is wrong with a Redis URL, without its password; empty if nothing is."""
+    if not isinstance(url, str) or not url.startswith(SCHEMES):
+        return f"it begins with none of {', '.join(SCHEMES)}."
+    if url.startswith("embedded:"):
+        return ""
+    try:
+        ConnectionPool.from_url(url).make_connection()  # builds it, does not connect
+        parts = urlsplit(url)
+    except (TypeError, ValueError):
+        return (
+            "host, port or options cannot be read, as in redis://:password@host:6379/0."
+            " In a password write %2F %23 %3F %40 for / # ? @."
+        )
+    if parts.fragment or (parts.scheme != "unix" and not re.fullmatch(r"/?\d*", parts.path)):
+        return "what follows host and port is not the number of a database, as in /0."
+    return ""
+
+
+def without_password(url: str) -> str:
+    """Return a Redis URL as it may be shown."""
+    return re.sub(r"//.*@", "//", url.partition("?")[0])
 
 
 def problems(raw: object) -> list[str]:
@@ -104,20 +144,22 @@ def _problems_of(raw: Mapping[str, Any], where: str) -> list[str]:
 
 
 def _check(name: str, value: Any) -> None:
-    if name == "URL" and value and str(value).split("://")[0] not in SCHEMES:
-        raise ValueError(f"it begins with none of {', '.join(SCHEMES)}.")
+    if name == "URL" and value and (problem := url_problem(value)):
+        raise ValueError(problem)
     if name == "PREFIX" and (not isinstance(value, str) or not keys.PREFIX.match(value)):
         raise ValueError(f"{value!r} is not made of A-Z a-z 0-9 _ . : -")
     if name == "MAX_ATTEMPTS":
         check_max_attempts(value)
     if name == "BACKOFF" and (problem := backoff.problem(value)):
         raise ValueError(f"{problem}.")
-    if name in ("TIMEOUT", "FAILED_TTL") and value is not None:
-        check_timeout(value)
-    if name == "LEASE" and not 1 <= value <= 3600:
-        raise ValueError(f"{value!r} is not from 1 to 3600 seconds.")
-    if name in ("MAX_PAYLOAD", "UNKNOWN_HANDLER_WAIT") and not value >= 0:
-        raise ValueError(f"{value!r} is negative.")
+    if name in RANGES and not (value is None and name in ("TIMEOUT", "FAILED_TTL")):
+        _check_range(value, *RANGES[name])
+
+
+def _check_range(value: object, least: float, most: int, unit: str) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and least <= value <= most):  # type: ignore[operator]
+        raise ValueError(f"{value!r} is not a number of {unit} from {least:,} to {most:,}.")
 
 
 def _forget(*, setting: str, **_: object) -> None:

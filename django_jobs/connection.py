@@ -1,5 +1,6 @@
 """The only place where settings meet Redis: clients, queues, and which there are."""
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,15 @@ def get_client(url: str) -> Redis:
     return _client(_resolve(url))
 
 
+def redis_urls(queues: Iterable[str]) -> list[str]:
+    """Return the URLs of the Redises that some queues are on."""
+    return list(dict.fromkeys(get_settings().url(name) for name in queues))
+
+
 def queue_names() -> list[str]:
     """Return every queue that settings, handlers or Redis know of. Raises RedisError."""
     names = declared_queues()
-    for url in {get_settings().url(name) for name in names | {"default"}}:
+    for url in redis_urls(names):
         members: set[Any] = get_client(url).smembers(keys.queues(get_settings().PREFIX))
         names |= {member.decode("utf-8", "replace") for member in members}
     return sorted(name for name in names if keys.QUEUE_NAME.match(name))

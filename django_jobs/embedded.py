@@ -12,10 +12,10 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from django_jobs.exceptions import JobsError
 
@@ -35,9 +35,11 @@ OPTIONS = [
     "--unixsocketperm",
     "700",
 ]
+SOCKET = "redis.sock"
 PATIENCE = 10.0  # seconds, for a server to start or to answer
 LONGEST_PATH = 100  # macOS allows a unix socket 103 bytes
-_users: dict[Path, tuple[int, IO[str]]] = {}  # directory -> pid, its users.lock
+_one_thread = threading.Lock()
+_users: dict[tuple[Path, int], int] = {}  # directory and process id -> the locked directory
 
 
 def start(name: str) -> str:
@@ -48,11 +50,11 @@ def start(name: str) -> str:
     if sys.platform == "win32":
         raise JobsError("embedded:// needs Linux, macOS or WSL: run a Redis and name its URL.")
     directory = _directory(name)
-    path = directory / "redis.sock"
+    while not _hold(directory):
+        continue
+    path = directory / SOCKET
     with (directory / "start.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # Before the look: waits until a last user that is just stopping the server is done.
-        _hold(directory)
         if not _ask(path, b"PING"):
             _launch(_find_server(), directory, path)
     return f"unix://{path}"
@@ -62,38 +64,79 @@ def _directory(name: str) -> Path:
     digest = hashlib.sha256(name.encode()).hexdigest()[:12]
     folder = f"django-jobs-{os.getuid()}-{digest}"
     directory = Path(tempfile.gettempdir()).resolve() / folder
-    if len(bytes(directory / "redis.sock")) >= LONGEST_PATH:
+    if len(bytes(directory / SOCKET)) >= LONGEST_PATH:
         directory = Path("/tmp").resolve() / folder  # noqa: S108 (owner and mode are checked)
-    directory.mkdir(mode=0o700, exist_ok=True)
+    return directory
+
+
+def _hold(directory: Path) -> bool:
+    """Count this process among the users until it exits; False if it has to be tried again.
+
+    A user holds a shared lock on the directory itself; the last one removes both.
+    """
+    me = (directory, os.getpid())
+    with _one_thread:
+        if me in _users and not _stands(directory, _users[me]):
+            os.close(_users.pop(me))
+        if me not in _users:  # a fork has its parent's lock, but keeps one of its own
+            try:
+                lock = _open(directory)
+            except FileNotFoundError:
+                return False
+            fcntl.flock(lock, fcntl.LOCK_SH)  # waits until a last user has cleared up
+            _users[me] = lock
+        return _stands(directory, _users[me])
+
+
+def _open(directory: Path) -> int:
+    """Make the directory if need be. Raises JobsError if it is somebody else's."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory, 0o700)  # noqa: PTH102 (pathlib's fails if it vanishes meanwhile)
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise JobsError(f"{directory} belongs to somebody else: no Redis is started in it.")
     directory.chmod(0o700)
-    return directory
+    return os.open(directory, os.O_RDONLY)
 
 
-def _hold(directory: Path) -> None:
-    """Count this process among the users until it exits."""
-    pid, inherited = _users.get(directory, (0, None))
-    if pid == os.getpid():
-        return
-    if inherited:
-        inherited.close()  # a fork's copy: the parent keeps its own
-    lock = (directory / "users.lock").open("w")
-    fcntl.flock(lock, fcntl.LOCK_SH)
-    _users[directory] = (os.getpid(), lock)
-    atexit.register(_leave, directory, os.getpid())
+def _stands(directory: Path, lock: int) -> bool:
+    """Say whether the directory is still the one that was locked."""
+    try:
+        return os.path.samestat(directory.stat(), os.fstat(lock))
+    except FileNotFoundError:
+        return False
 
 
-def _leave(directory: Path, pid: int) -> None:
-    """Stop the server if nobody else uses it."""
-    if os.getpid() != pid:
-        return
-    # Closed, not unlocked: a forked child that still runs keeps its copy, and the server.
-    _users.pop(directory)[1].close()
-    with contextlib.suppress(OSError), (directory / "users.lock").open("w") as lock:
+def _leave() -> None:
+    """Stop each server that nobody else uses, and remove its directory."""
+    for lock in _users.values():
+        os.close(lock)  # not unlocked: a forked child that still runs keeps its copy
+    for directory, _ in _users:
+        with contextlib.suppress(OSError):
+            _stop(directory)
+    _users.clear()
+
+
+def _stop(directory: Path) -> None:
+    lock = os.open(directory, os.O_RDONLY)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _ask(directory / "redis.sock", b"SHUTDOWN NOSAVE")
+        if _stands(directory, lock):
+            _ask(directory / SOCKET, b"SHUTDOWN NOSAVE")
+            shutil.rmtree(directory)
+    finally:
+        os.close(lock)
+
+
+def _renew_lock() -> None:
+    global _one_thread  # noqa: PLW0603
+    _one_thread = threading.Lock()
+
+
+# At import: what registers later, as `django_jobs.testing` does, still finds its server.
+atexit.register(_leave)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _ask(path: Path, command: bytes) -> bytes:

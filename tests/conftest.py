@@ -14,6 +14,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from django_jobs.queue import Queue
+from tests.commands import Processes
 from tests.postgres import start_postgres
 from tests.processes import Tree, trees
 
@@ -107,3 +108,11 @@ def runjobs(client: Redis, ledger: Path) -> Iterator[Runjobs]:
     """Start `runjobs` on an empty Redis."""
     with trees(ledger) as start:
         yield start
+
+
+@pytest.fixture
+def processes(tmp_path: Path, client: Redis) -> Iterator[Processes]:
+    """Processes that leave their files in `tmp_path`."""
+    processes = Processes(tmp_path)
+    yield processes
+    processes.stop()

@@ -1,5 +1,6 @@
 """`embedded://`: one private server per project, started by the first, stopped by the last."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -7,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 
 from django_jobs import embedded
 from django_jobs.exceptions import JobsError
+from tests.conftest import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 USER = """
@@ -32,6 +33,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="dj-"))
     monkeypatch.setattr(tempfile, "tempdir", str(path))
     yield path.resolve()
+    embedded._leave()
     for found in path.glob("*/redis.sock"):
         embedded._ask(found, b"SHUTDOWN NOSAVE")
     shutil.rmtree(path)
@@ -94,6 +96,46 @@ def test_two_processes_share_a_server_and_the_last_stops_it(user: Callable[[], P
     assert info(path, "process_id")
     second.communicate("\n")
     assert not info(path, "process_id")
+    assert not path.parent.exists()
+
+
+def before_lock(monkeypatch: pytest.MonkeyPatch, how: int, act: Callable[[], object]) -> None:
+    """Let something happen between the look at the directory and its lock, once."""
+    lock, acts = fcntl.flock, [act]
+
+    def late_lock(file: int, wanted: int) -> None:
+        if wanted == how and acts:
+            acts.pop()()
+        lock(file, wanted)
+
+    monkeypatch.setattr(fcntl, "flock", late_lock)
+
+
+def test_who_starts_while_the_last_user_leaves_gets_a_server(
+    folder: Path, user: Callable[[], Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = user()
+    path = socket_of(last)
+    before_lock(monkeypatch, fcntl.LOCK_SH, lambda: last.communicate("\n"))
+    assert embedded.start("test") == f"unix://{path}"
+    assert info(path, "process_id")
+    embedded._leave()
+    assert not path.parent.exists()
+
+
+def test_who_leaves_late_does_not_stop_the_server_of_those_who_came_meanwhile(
+    folder: Path, user: Callable[[], Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(embedded.start("test").removeprefix("unix://"))
+
+    def others_come() -> None:
+        embedded._ask(path, b"SHUTDOWN NOSAVE")
+        shutil.rmtree(path.parent)
+        assert socket_of(user()) == path
+
+    before_lock(monkeypatch, fcntl.LOCK_EX | fcntl.LOCK_NB, others_come)
+    embedded._leave()
+    assert info(path, "process_id")
 
 
 def test_the_directory_is_private_and_the_path_short(user: Callable[[], Process]) -> None:
@@ -115,15 +157,29 @@ def test_a_server_left_by_a_kill_is_found_and_stopped(user: Callable[[], Process
     assert info(path, "process_id") == before
     heir.communicate("\n")
     assert not info(path, "process_id")
+    assert not path.parent.exists()
+
+
+def test_a_directory_that_was_deleted_under_its_server_is_made_anew(
+    user: Callable[[], Process], folder: Path
+) -> None:
+    path = Path(embedded.start("test").removeprefix("unix://"))
+    embedded._ask(path, b"SHUTDOWN NOSAVE")
+    shutil.rmtree(path.parent)
+    assert embedded.start("test") == f"unix://{path}"
+    other = user()
+    assert socket_of(other) == path
+    other.communicate("\n")
+    assert info(path, "process_id"), "this process still uses it"
+    embedded._leave()
+    assert not path.parent.exists()
 
 
 def test_a_server_that_died_is_started_again(user: Callable[[], Process]) -> None:
     first = user()
     path = socket_of(first)
     os.kill(int(info(path, "process_id").partition(":")[2]), signal.SIGKILL)
-    deadline = time.monotonic() + 5
-    while info(path, "process_id") and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: not info(path, "process_id"))
     assert socket_of(user()) == path
     assert info(path, "process_id")
 
@@ -144,6 +200,20 @@ def test_a_fork_neither_stops_the_server_nor_ends_its_parents_use(folder: Path) 
     env = os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
     url = subprocess.check_output([sys.executable, "-c", script], env=env, text=True).strip()
     assert not info(Path(url[7:]), "process_id")
+
+
+def test_a_fork_that_is_the_last_user_stops_the_server(folder: Path) -> None:
+    script = (
+        "import os, sys; from django_jobs.embedded import start; start('test')\n"
+        "if not os.fork(): start('test'); sys.stdin.readline(); sys.exit()"
+    )
+    env = os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen([sys.executable, "-c", script], env=env, stdin=subprocess.PIPE)
+    parent.wait(10)
+    (path,) = folder.glob("*/redis.sock")
+    assert info(path, "process_id")
+    parent.communicate(b"\n")
+    wait_until(lambda: not path.parent.exists())
 
 
 @pytest.mark.parametrize(
@@ -179,28 +249,40 @@ def test_without_any_server_the_error_names_what_helps(
     assert "absent does not run" in str(caught.value)
 
 
+def own(folder: Path, uid: int) -> Path:
+    return folder / f"django-jobs-{uid}-9f86d081884c"
+
+
 def test_a_directory_of_somebody_else_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    embedded._directory("test")
-    owner = os.getuid()
-    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
-    (folder / f"django-jobs-{owner}-9f86d081884c").rename(
-        folder / f"django-jobs-{owner + 1}-9f86d081884c"
-    )
+    other = os.getuid() + 1
+    own(folder, other).mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: other)
     with pytest.raises(JobsError, match="belongs to somebody else"):
-        embedded._directory("test")
+        embedded.start("test")
 
 
 def test_a_link_in_place_of_the_directory_is_refused(folder: Path) -> None:
-    embedded._directory("test").rename(folder / "elsewhere")
-    (folder / f"django-jobs-{os.getuid()}-9f86d081884c").symlink_to(folder / "elsewhere")
-    with pytest.raises(JobsError, match="belongs to somebody else"):
-        embedded._directory("test")
+    for target in (folder, folder / "absent"):
+        own(folder, os.getuid()).symlink_to(target)
+        with pytest.raises(JobsError, match="belongs to somebody else"):
+            embedded.start("test")
+        own(folder, os.getuid()).unlink()
 
 
 def test_a_long_temp_dir_gives_a_short_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(folder / ("long" * 30)))
-    directory = embedded._directory(str(folder))
-    assert len(str(directory / "redis.sock")) < 100
-    directory.rmdir()
+    assert len(str(embedded._directory(str(folder)) / "redis.sock")) < 100
+
+
+def test_the_clean_up_of_a_projects_tests_leaves_no_server(folder: Path) -> None:
+    script = (
+        "import django; from django.conf import settings\n"
+        "settings.configure(INSTALLED_APPS=['django_jobs'], JOBS={'URL': 'embedded://'})\n"
+        "django.setup(); from django_jobs import testing, get_queue\n"
+        "print(get_queue().push())"
+    )
+    env = os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+    assert subprocess.check_output([sys.executable, "-c", script], env=env)
+    assert list(folder.iterdir()) == []

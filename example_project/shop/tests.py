@@ -4,8 +4,8 @@ from django.db import transaction
 from django.test import TestCase
 from django.urls import reverse
 
-from django_jobs import Retry
-from django_jobs.testing import make_job, pushed_jobs, run_jobs
+from django_jobs import Retry, get_queue
+from django_jobs.testing import delete_jobs, make_job, pushed_jobs, run_jobs
 from shop.jobs import SupplierError, call_supplier, send_receipt
 from shop.models import Order, Receipt
 
@@ -14,6 +14,10 @@ ORDER = {"product": "Tea", "quantity": 2, "email": "ann@example.com"}
 
 class OrderTests(TestCase):
     """From the form to the receipt."""
+
+    def tearDown(self) -> None:
+        """Redis rolls nothing back: delete what the test has left there."""
+        delete_jobs()
 
     def test_an_order_gets_a_receipt(self) -> None:
         """The view saves, the signal pushes, the job sends."""
@@ -40,6 +44,15 @@ class OrderTests(TestCase):
         send_receipt(job)
         send_receipt(job)
         self.assertEqual(Receipt.objects.filter(order=order).count(), 1)
+
+    def test_an_order_that_nobody_can_supply_fails_at_once(self) -> None:
+        """`Fail` stops the retries, and the job waits in the admin."""
+        order = Order.objects.create(**{**ORDER, "quantity": 1000})
+        run_jobs()
+        (job,) = get_queue("suppliers").failed()
+        self.assertEqual(job.errors[-1].message, "Nobody has 1000 x Tea.")
+        self.assertEqual(job.attempts, 1)
+        self.assertTrue(Receipt.objects.filter(order=order).exists())
 
     def test_the_supplier_refuses_at_first(self) -> None:
         """Which attempts fail follows from the order's id."""

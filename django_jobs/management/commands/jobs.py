@@ -1,14 +1,18 @@
 """`manage.py jobs ...`: for operators."""
 
 import json
+import logging
 from typing import Any
 
 from django.core.checks import run_checks
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from redis.exceptions import RedisError
 
 from django_jobs.connection import get_queue, queue_names
 from django_jobs.management.commands import runjobs
+from django_jobs.monitor import all_stats
+from django_jobs.runner import plain_errors
+
+COUNTS = ("active", "processing", "scheduled", "failed")
 
 
 class Command(BaseCommand):
@@ -21,9 +25,16 @@ class Command(BaseCommand):
         words = parser.add_subparsers(dest="word", required=True, metavar="run|stats|doctor")
         run = words.add_parser("run", help="the same as `manage.py runjobs`")
         runjobs.Command().add_arguments(run)
-        stats = words.add_parser("stats", help="how many jobs are in each state")
-        stats.add_argument("--json", action="store_true")
-        words.add_parser("doctor", help="look for what breaks the promises")
+        stats = words.add_parser("stats", help="how many jobs each queue has in each state")
+        doctor = words.add_parser("doctor", help="look for what breaks the promises")
+        for word in (stats, doctor):
+            word.add_argument("--json", action="store_true", help="for programs")
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Leave the checks to doctor, which runs and prints them itself."""
+        if options["word"] == "doctor":
+            options["skip_checks"] = True
+        return super().execute(*args, **options)
 
     def handle(self, *args: Any, word: str, **options: Any) -> None:
         """Do what the word says."""
@@ -31,34 +42,45 @@ class Command(BaseCommand):
             command = runjobs.Command()
             command.stdout, command.stderr = self.stdout, self.stderr
             command.handle(**options)
-        elif word == "stats":
-            self._stats(as_json=options["json"])
-        else:
-            self._doctor()
+            return
+        with plain_errors():
+            (self._stats if word == "stats" else self._doctor)(as_json=options["json"])
 
     def _stats(self, *, as_json: bool) -> None:
-        try:
-            found = {name: get_queue(name).stats() for name in queue_names()}
-        except (RedisError, OSError) as error:
-            raise CommandError(f"Redis does not answer: {error}") from error
-        counts = ("active", "processing", "scheduled", "failed")
+        found = all_stats(get_queue(name) for name in queue_names())
         rows = {
-            name: {count: getattr(stats, count) for count in counts} | {"paused": stats.paused}
+            name: {count: getattr(stats, count) for count in COUNTS} | {"paused": stats.paused}
             for name, stats in found.items()
         }
         if as_json:
             self.stdout.write(json.dumps(rows))
             return
-        self.stdout.write(f"{'queue':<24}" + "".join(f"{count:>12}" for count in counts))
+        wide = max(len("queue"), *map(len, rows))
+        self.stdout.write(f"{'queue':<{wide}}" + "".join(f"{count:>12}" for count in COUNTS))
         for name, row in rows.items():
             paused = "  paused" if row["paused"] else ""
-            numbers = "".join(f"{row[count]:>12,}" for count in counts)
-            self.stdout.write(f"{name:<24}{numbers}{paused}")
+            numbers = "".join(f"{row[count]:>12,}" for count in COUNTS)
+            self.stdout.write(f"{name:<{wide}}{numbers}{paused}")
 
-    def _doctor(self) -> None:
-        found = run_checks(tags=["jobs"], include_deployment_checks=True)
-        for message in found:
-            self.stdout.write(str(message))
-        if any(message.is_serious() for message in found):
+    def _doctor(self, *, as_json: bool) -> None:
+        every = run_checks(tags=["jobs"], include_deployment_checks=True)
+        messages = [message for message in every if not message.is_silenced()]
+        found = [
+            {
+                "id": message.id,
+                "level": logging.getLevelName(message.level).lower(),
+                "message": message.msg,
+                "hint": message.hint or "",
+            }
+            for message in messages
+        ]
+        if as_json:
+            self.stdout.write(json.dumps(found))
+        for row in [] if as_json else found:
+            self.stdout.write(f"{row['level']}: {row['message']} ({row['id']})")
+            if row["hint"]:
+                self.stdout.write(f"  {row['hint']}")
+        if any(message.is_serious() for message in messages):
             raise CommandError("Something is wrong; see above.")
-        self.stdout.write("Done." if found else "All is well.")
+        if not found and not as_json:
+            self.stdout.write("All is well.")
