@@ -157,8 +157,8 @@ def _check(name: str, value: Any) -> None:
 
 
 def _check_range(value: object, least: float, most: int, unit: str) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (number and least <= value <= most):  # type: ignore[operator]
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if number is None or not least <= number <= most:
         raise ValueError(f"{value!r} is not a number of {unit} from {least:,} to {most:,}.")
 
 

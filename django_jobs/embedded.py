@@ -38,7 +38,7 @@ OPTIONS = [
 SOCKET = "redis.sock"
 PATIENCE = 10.0  # seconds, for a server to start or to answer
 LONGEST_PATH = 100  # macOS allows a unix socket 103 bytes
-_one_thread = threading.Lock()
+_locks: dict[int, threading.Lock] = {}  # by process id: a held lock does not survive a fork
 _users: dict[tuple[Path, int], int] = {}  # directory and process id -> the locked directory
 
 
@@ -75,7 +75,7 @@ def _hold(directory: Path) -> bool:
     A user holds a shared lock on the directory itself; the last one removes both.
     """
     me = (directory, os.getpid())
-    with _one_thread:
+    with _locks.setdefault(os.getpid(), threading.Lock()):
         if me in _users and not _stands(directory, _users[me]):
             os.close(_users.pop(me))
         if me not in _users:  # a fork has its parent's lock, but keeps one of its own
@@ -128,15 +128,8 @@ def _stop(directory: Path) -> None:
         os.close(lock)
 
 
-def _renew_lock() -> None:
-    global _one_thread  # noqa: PLW0603
-    _one_thread = threading.Lock()
-
-
 # At import: what registers later, as `django_jobs.testing` does, still finds its server.
 atexit.register(_leave)
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _ask(path: Path, command: bytes) -> bytes:

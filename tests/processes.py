@@ -72,7 +72,7 @@ class Tree(subprocess.Popen[bytes]):
 
 @contextmanager
 def trees(ledger: Path) -> Iterator[Callable[..., Tree]]:
-    """Give what starts trees that write to this ledger; what is left is killed."""
+    """Give what starts trees that write to this ledger; what does not stop in a second is killed."""
     started: list[Tree] = []
 
     def start(*words: str, **env: str) -> Tree:
@@ -82,5 +82,9 @@ def trees(ledger: Path) -> Iterator[Callable[..., Tree]]:
 
     yield start
     for tree in started:
+        tree.terminate()
+    for tree in started:
+        with suppress(subprocess.TimeoutExpired):
+            tree.wait(1)
         tree.kill_all()
         print(f"--- {tree.log.name}", tree.output, sep="\n")

@@ -11,8 +11,8 @@ from redis import Redis
 
 from django_jobs.exceptions import Empty
 from django_jobs.queue import Queue
-from tests.conftest import free_port, wait_until
 from tests.commands import ROOT, Process, Processes, end_of, read_until
+from tests.conftest import free_port, wait_until
 
 MANAGE = ROOT / "example_project" / "manage.py"
 Shop = Callable[..., Process]

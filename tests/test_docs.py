@@ -20,8 +20,8 @@ from django_jobs import conf, signals
 from django_jobs.management.commands import jobs, runjobs
 from django_jobs.push import PushOptions
 from django_jobs.runner import parse_queues
-from tests.conftest import free_port, start_redis
 from tests.commands import ROOT, Processes, end_of
+from tests.conftest import free_port, start_redis
 
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
 DOCUMENTS += [ROOT / "example_project" / "README.md"]

@@ -59,7 +59,7 @@ def test_a_spoiled_command_of_a_worker_or_supervisor_costs_nothing(
         again |= push_some(site, command, proxy)
         wait_until(plan.struck.is_set)
         site.account(again=again, seconds=10)
-    assert set(proxy.seen) <= {*WORKING, *KILLING, *PUSHING, "CLIENT", "INFO"}, (
+    assert set(proxy.seen) <= {*WORKING, *KILLING, *PUSHING, "CLIENT", "INFO", "CONFIG"}, (
         "a command that is not spoiled here"
     )
     assert tree.children() == workers or command in KILLING
