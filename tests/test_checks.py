@@ -5,6 +5,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -164,8 +165,9 @@ def old_redis(client: Redis) -> Iterator[str]:
             threading.Thread(target=pump, args=(far, near), daemon=True).start()
 
     def pump(source: socket.socket, target: socket.socket) -> None:
-        while data := source.recv(65536):
-            target.sendall(data.replace(b"redis_version:7", b"redis_version:6"))
+        with suppress(OSError):  # the other end was closed meanwhile
+            while data := source.recv(65536):
+                target.sendall(data.replace(b"redis_version:7", b"redis_version:6"))
         target.close()
 
     threading.Thread(target=serve, daemon=True).start()
