@@ -95,10 +95,13 @@ class Claiming:
             calls.append((call, partial(self._answered, order, slots + ahead)))
         return calls
 
-    def enter(self) -> None:
-        """Enter the jobs that the last claim gave, and learn when to make the next."""
+    def enter(self) -> bool:
+        """Enter the jobs that the last claim gave, and learn when to make the next.
+
+        Returns False if there is no answer that was not looked at.
+        """
         if self._answer is None:
-            return
+            return False
         (reply, order, room), self._answer = self._answer, None
         answer = read_claim(reply, order)
         for claimed in answer.jobs:
@@ -112,6 +115,7 @@ class Claiming:
         waiting = set(answer.states.values()) & {"closed", "unregistered", "seen"}
         self.found_nothing = not (waiting or answer.jobs or answer.left)
         self._mind(answer.states)
+        return True
 
     def disown(self, queue: Queue, worker: str, owned: Sequence[tuple[str, str]]) -> None:
         """Give back those of the jobs that Redis says are this worker's and nobody here knows."""

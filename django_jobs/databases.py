@@ -1,10 +1,15 @@
 """Database connections between jobs: as around each request, but a healthy one stays open."""
 
+import logging
 import threading
 from typing import Any
 
 from django.db import connections
 from django.db.backends.signals import connection_created
+
+from django_jobs.caught import Caught
+
+log = logging.getLogger("django_jobs")
 
 _users: set[int] = set()  # threads that ever opened a connection; the others have none to close
 
@@ -35,7 +40,10 @@ def tidy(*, idle: bool) -> None:
         kept = connection.close_at is None or connection.settings_dict["CONN_MAX_AGE"] == 0
         if kept and not idle and not connection.errors_occurred and _settled(connection):
             continue
-        connection.close_if_unusable_or_obsolete()
+        with Caught() as caught:
+            connection.close_if_unusable_or_obsolete()
+        if caught.error is not None:  # the thread goes on, and its next query says what is wrong
+            log.warning("Database %s could not be closed: %s", connection.alias, caught.error)
 
 
 def _settled(connection: Any) -> bool:

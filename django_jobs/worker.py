@@ -133,7 +133,7 @@ class Worker:
     # What goes out.
 
     def _round_trip(self) -> bool:
-        """Settle and claim; return False if there is nothing to say to Redis.
+        """Settle and claim; return False if there was nothing to say to Redis, or to learn.
 
         While Redis settles, the last claim's jobs are entered here; while it claims, they begin.
         A job is always entered before the next claim is sent: Redis names the last one only.
@@ -142,10 +142,11 @@ class Worker:
         settles = self._settling.calls(self.queues, self._claiming.id)
         try:
             self._line.begin([call for call, _ in settles])
-            self._claiming.enter()
+            news = self._claiming.enter()
             claims = self._claims(settling=bool(settles))
             if not settles and not claims:
-                return False
+                self._holding.start()
+                return news
             self._line.begin([call for call, _ in claims])
             error = self._apply(settles)
             self._holding.start()

@@ -15,8 +15,8 @@ MODULES = sorted(PACKAGE.glob("*.py"))
 
 # Each module imports only from rows above its own.
 LAYERS = [
-    {"exceptions", "signals", "keys", "backoff", "caught", "databases", "reload"},
-    {"job", "handlers", "flight", "embedded", "beats", "failure"},
+    {"exceptions", "signals", "keys", "backoff", "caught", "reload"},
+    {"job", "handlers", "flight", "embedded", "beats", "failure", "databases"},
     {"conf", "options", "scripts"},
     {"line"},
     {"claims"},
