@@ -48,6 +48,7 @@ class Bench:
         self.table = FlightTable(multiprocessing.get_context("fork"), 1000)
         self.table.worker = new_worker()
         self.pipe, self.theirs = multiprocessing.Pipe()
+        self.worked = False
 
     def beat(self) -> None:
         """Do what a supervisor does for its child."""
@@ -57,6 +58,9 @@ class Bench:
         """Run the worker until it has drained the queue, or is told to stop."""
         options = {"drain": True, "lease": 3.0, "concurrency": 2, **options}
         chosen = WorkerOptions(**options)  # type: ignore[arg-type]
+        if self.worked:
+            self.table.worker = new_worker()  # an id is never used twice
+        self.worked = True
         worker = Worker([self.queue], self.open, self.table, self.theirs, chosen)
         self.beat()
         number = heart.add(0.1, self.beat)
