@@ -50,13 +50,16 @@ def start(name: str) -> str:
     if sys.platform == "win32":
         raise JobsError("embedded:// needs Linux, macOS or WSL: run a Redis and name its URL.")
     directory = _directory(name)
-    while not _hold(directory):
-        continue
     path = directory / SOCKET
-    with (directory / "start.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _ask(path, b"PING"):
-            _launch(_find_server(), directory, path)
+    try:
+        while not _hold(directory):
+            continue
+        with (directory / "start.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _ask(path, b"PING"):
+                _launch(_find_server(), directory, path)
+    except OSError as error:
+        raise JobsError(f"No Redis can be started in {directory}: {error}") from error
     return f"unix://{path}"
 
 

@@ -20,8 +20,8 @@ INSTALLED = {"site-packages", "dist-packages"}
 Files = dict[Path, float]
 
 
-def is_reloaded() -> bool:
-    """Say whether a reloader started this process; then it also ends with it (on Linux)."""
+def follow_reloader() -> bool:
+    """Say whether a reloader started this process; if so, end when it ends (on Linux)."""
     if os.environ.get(PARENT) != str(os.getppid()):
         return False
     if sys.platform == "linux":

@@ -36,11 +36,11 @@ def plain_errors() -> Iterator[None]:
     """Turn what a user can mend into one line, without a traceback."""
     try:
         yield
-    except (ValueError, JobsError, ImproperlyConfigured) as error:
+    except (ValueError, OSError, JobsError, ImproperlyConfigured) as error:
         raise CommandError(str(error)) from error
     except ResponseError as error:
         raise CommandError(f"Redis refuses: {error}") from error
-    except (RedisError, OSError) as error:
+    except RedisError as error:
         raise CommandError(f"Redis does not answer: {error}") from error
 
 

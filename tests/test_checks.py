@@ -165,10 +165,9 @@ def old_redis(client: Redis) -> Iterator[str]:
             threading.Thread(target=pump, args=(far, near), daemon=True).start()
 
     def pump(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):  # the other end was closed meanwhile
+        with suppress(OSError), source, target:
             while data := source.recv(65536):
                 target.sendall(data.replace(b"redis_version:7", b"redis_version:6"))
-        target.close()
 
     threading.Thread(target=serve, daemon=True).start()
     yield f"redis://127.0.0.1:{proxy.getsockname()[1]}/0"

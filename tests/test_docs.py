@@ -62,12 +62,6 @@ def note(sender, **kwargs):
     with Path("started").open("a") as file:
         print(sender, file=file)
 """
-MANAGE = """
-import os, sys
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
-from django.core.management import execute_from_command_line
-execute_from_command_line(sys.argv)
-"""
 
 
 @dataclass
@@ -105,7 +99,7 @@ class Site:
         self.processes = processes
         (folder / "shop").mkdir(parents=True)
         (folder / "shop" / "__init__.py").touch()
-        files = {"manage.py": MANAGE, "settings.py": SETTINGS, "shop/models.py": MODELS}
+        files = {"settings.py": SETTINGS, "shop/models.py": MODELS}
         for name, text in files.items():
             (folder / name).write_text(text)
 
@@ -122,6 +116,9 @@ class Site:
         assert status == 0, output
         return output
 
+    def manage(self, *words: str) -> str:
+        return self.run("-m", "django", *words)
+
 
 @pytest.mark.parametrize("document", list(filter(blocks_of, DOCUMENTS)), ids=lambda path: path.name)
 def test_every_snippet_runs(
@@ -137,7 +134,7 @@ def test_every_snippet_runs(
         else:
             assert block.language in ("sh", "conf"), f"{block.where}: who runs {block.language!r}?"
     site.add("settings.py", SETTINGS_END)
-    site.run("manage.py", "migrate", "--run-syncdb")
+    site.manage("migrate", "--run-syncdb")
     site.run("-m", "tests.snippets", stdin=json.dumps(plain))
     for block in blocks_of(document):
         if block.language == "sh":
@@ -154,9 +151,9 @@ def assert_handlers_ran(site: Site) -> None:
     if not file.exists():
         return
     names = set(re.findall(r'@handler\("(\S+?)"', file.read_text()))
-    site.run("manage.py", "runjobs", "--drain")
+    site.manage("runjobs", "--drain")
     assert set((site.folder / "started").read_text().split()) == names
-    counts = json.loads(site.run("manage.py", "jobs", "stats", "--json"))
+    counts = json.loads(site.manage("jobs", "stats", "--json"))
     assert sum(queue["failed"] for queue in counts.values()) == 0
 
 
@@ -192,7 +189,7 @@ def run_manage(words: list[str], site: Site) -> None:
         parser = runjobs.Command().create_parser("manage.py", "runjobs")
         parse_queues(parser.parse_args(command[1:]).queues)
     else:
-        site.run(*words[1:])
+        site.manage(*words[2:])
 
 
 def run_example(words: list[str], site: Site) -> None:

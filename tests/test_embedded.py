@@ -263,6 +263,15 @@ def test_a_directory_of_somebody_else_is_refused(
         embedded.start("test")
 
 
+def test_a_temp_dir_that_cannot_be_used_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "file").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "file"))
+    with pytest.raises(JobsError, match=f"No Redis can be started in {folder}/file/django-jobs"):
+        embedded.start("test")
+
+
 def test_a_link_in_place_of_the_directory_is_refused(folder: Path) -> None:
     for target in (folder, folder / "absent"):
         own(folder, os.getuid()).symlink_to(target)

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_jobs.checks import NO_ANSWER, look_at
 from django_jobs.connection import declared_queues
-from django_jobs.reload import Reloader, is_reloaded
+from django_jobs.reload import Reloader, follow_reloader
 from django_jobs.runner import (
     all_queue_names,
     banner,
@@ -45,7 +45,7 @@ class Command(BaseCommand):
         def add(name: str, metavar: str, help: str, **rest: Any) -> None:
             parser.add_argument(name, metavar=metavar, help=help, **rest)
 
-        add("--queues", "NAMES", "high,low (strict order) or email:5,default:1 (weights); all")
+        add("--queues", "NAMES", "high,low (strict order) or email:5,default:1 (weights); else all")
         add("--processes", "N", "worker processes (1)", type=whole(1000), default=1)
         add("--concurrency", "N", "jobs at once per process (8)", type=whole(10_000), default=8)
         add("--max-jobs", "N", "renew a process after so many jobs", type=whole(10**9))
@@ -67,7 +67,7 @@ class Command(BaseCommand):
     def _prepare(self, **options: Any) -> Supervisor:
         names, weights = parse_queues(options["queues"])
         check_max_memory(options["max_memory"])
-        if options["reload"] and not is_reloaded():
+        if options["reload"] and not follow_reloader():
             sys.exit(Reloader().run())
         warnings = self._meet_redis(redis_of(names or sorted(declared_queues())))
         queues = open_queues(names or all_queue_names())
