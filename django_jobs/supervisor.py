@@ -155,6 +155,9 @@ class Supervisor:
         self._missing += 1
         if status in (0, RECYCLE):
             return
+        if released and self._hurried:
+            log.warning("Worker %s was ended; its jobs are given back.", child.process.pid)
+            return
         log.error("Worker %s died (%s).", child.process.pid, grave.cause(status))
         now = time.monotonic()
         self._young = self._young + 1 if now - child.began < YOUNG else 0

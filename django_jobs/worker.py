@@ -117,6 +117,8 @@ class Worker:
 
     def _used_up(self) -> bool:
         jobs, memory = self.options.max_jobs, self.options.max_memory
+        if not self._count:  # a worker that did nothing would be renewed for ever
+            return False
         return bool((jobs and self._count >= jobs) or (memory and _memory() > memory))
 
     def _over(self) -> bool:

@@ -150,7 +150,9 @@ def test_after_so_many_jobs_it_asks_to_be_renewed(bench: Bench) -> None:
     assert bench.work(max_jobs=3, concurrency=1) == RECYCLE
     assert 3 <= len(ran) < 20
     assert bench.queue.stats().processing == 0
+    left = bench.queue.stats().active
     assert bench.work(max_memory=1, concurrency=1) == RECYCLE
+    assert bench.queue.stats().active < left  # however small the limit, it does something
 
 
 def test_a_worker_that_was_closed_drops_its_jobs_and_goes_on_under_a_new_id(
