@@ -38,6 +38,7 @@ class Claiming:
         self.hungry = True  # there may be jobs: look at once
         self.look_at = time.monotonic()
         self.found_nothing = False
+        self.ended = 0  # runs of this process
         self._queues = queues
         self._table = table
         self._options = options
@@ -69,10 +70,14 @@ class Claiming:
         Ahead is a batch that takes milliseconds, or two round trips where those are longer.
         Two such batches are held at most: one runs while Redis works on the next.
         """
-        free = self._options.concurrency - (len(self._holding) - len(self._settling))
-        slots = min(max(0, free), self._table.room)
+        running = len(self._holding) - len(self._settling)
+        free = self._options.concurrency - running
+        most = self._table.room
+        if self._options.max_jobs:
+            most = max(0, min(most, self._options.max_jobs - self.ended - running))
+        slots = min(max(0, free), most)
         batch = min(AHEAD, int(self._rate * max(AHEAD_SECONDS, 2 * self._trip)))
-        ahead = min(batch, 2 * batch + min(free, 0), self._table.room - slots)
+        ahead = min(batch, 2 * batch + min(free, 0), most - slots)
         return slots, max(0, ahead)
 
     def calls(self, order: list[Queue], *, claim: bool, settling: bool) -> Calls:

@@ -55,7 +55,7 @@ class Worker:
         self._claiming = Claiming(self.queues, table, options, self._holding, self._settling)
         self._sweeper = Sweeper(options.lease, options.failed_ttl_of, self._claiming.disown)
         self._stopping = False
-        self._quiet_until, self._failures, self._count = 0.0, 0, 0
+        self._quiet_until, self._failures = 0.0, 0
 
     def run(self) -> int:
         """Work until told to stop; return the exit status."""
@@ -110,16 +110,16 @@ class Worker:
                 self._holding.forget(claimed)
             else:
                 self._settling.add(claimed, outcome)
-                self._count += 1
+                self._claiming.ended += 1
         self._give_back(self._holding.overdue())
         if not self._stopping and self._used_up():
             self._stop()
 
     def _used_up(self) -> bool:
         jobs, memory = self.options.max_jobs, self.options.max_memory
-        if not self._count:  # a worker that did nothing would be renewed for ever
+        if not self._claiming.ended:  # a worker that did nothing would be renewed for ever
             return False
-        return bool((jobs and self._count >= jobs) or (memory and _memory() > memory))
+        return bool((jobs and self._claiming.ended >= jobs) or (memory and _memory() > memory))
 
     def _over(self) -> bool:
         if len(self._holding) or self._claiming.pending or self._sweeper:
@@ -140,7 +140,7 @@ class Worker:
         While Redis settles, the last claim's jobs are entered here; while it claims, they begin.
         A job is always entered before the next claim is sent: Redis names the last one only.
         """
-        began, before = time.monotonic(), self._count
+        began, before = time.monotonic(), self._claiming.ended
         settles = self._settling.calls(self.queues, self._claiming.id)
         try:
             self._line.begin([call for call, _ in settles])
@@ -162,7 +162,7 @@ class Worker:
             log.warning("Redis answers again.")
             self._failures = 0
         self._collect()
-        self._claiming.measure(time.monotonic() - began, self._count - before)
+        self._claiming.measure(time.monotonic() - began, self._claiming.ended - before)
         return True
 
     def _claims(self, *, settling: bool) -> Calls:
