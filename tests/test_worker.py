@@ -1,6 +1,8 @@
 """A worker's main loop, in the test's own thread, beside a supervisor that only beats."""
 
+import asyncio
 import multiprocessing
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
@@ -19,6 +21,7 @@ from django_jobs.queue import Queue
 from django_jobs.signals import job_failed, job_recovered, job_retried, job_started, job_succeeded
 from django_jobs.worker import RECYCLE, Worker
 from django_jobs.worker_options import WorkerOptions
+from tests.conftest import wait_until
 from tests.testapp.models import Note
 
 ran: list[tuple[str, int]] = []
@@ -38,6 +41,12 @@ async def do_async(job: Job) -> None:
     """Use a database from the event loop."""
     await Note.objects.acreate(text=job.id)
     ran.append((job.id, job.attempt))
+
+
+@handler("worker.sleep_async", backoff=0, timeout=0.1, max_attempts=1)
+async def sleep_async(job: Job) -> None:
+    """Sleep past the timeout."""
+    await asyncio.sleep(60)
 
 
 class Bench:
@@ -214,6 +223,56 @@ def test_what_it_holds_and_does_not_know_is_given_back(bench: Bench) -> None:
     during.append(lambda: bench.pipe.send(("stop",)))
     assert bench.work(drain=False) == 0
     assert ran == [(id, 1)]
+
+
+def test_a_timeout_ends_an_async_run(bench: Bench) -> None:
+    bench.queue.push(handler="worker.sleep_async", max_attempts=1)
+    assert bench.work() == 0
+    (record,) = bench.queue.failed()
+    assert record.exception == "django_jobs.exceptions.JobTimeout"
+
+
+def test_jobs_that_wait_behind_a_long_one_are_given_back(bench: Bench) -> None:
+    others: list[str] = []
+
+    def look_until_another_worker_can_have_them() -> None:
+        wait_until(lambda: bench.queue.stats().active)
+        others.extend(bench.queue.pull(lambda job: job.id) for _ in range(2))
+
+    ids = [bench.queue.push(handler="worker.do") for _ in range(200)]
+    during.append(look_until_another_worker_can_have_them)
+    during.extend([lambda: None] * 150)  # done first, so that jobs are claimed ahead
+    assert bench.work(concurrency=1) == 0
+    assert len(others) == 2
+    assert sorted([*others, *(id for id, _ in ran)]) == sorted(ids)
+
+
+def test_it_tells_what_its_supervisor_recovered(bench: Bench) -> None:
+    told: list[dict[str, object]] = []
+    job_recovered.connect(lambda **said: told.append(said), weak=False, dispatch_uid="told")
+    bench.pipe.send(("recovered", "email", [("1", "dead"), ("2", "dead")], ["active", ""]))
+    assert bench.work() == 0
+    job_recovered.disconnect(dispatch_uid="told")
+    assert [said["id"] for said in told] == ["1"]
+
+
+def test_idle_it_is_woken_by_a_push(bench: Bench) -> None:
+    def sleeps() -> bool:
+        return any(client["cmd"] == "blpop" for client in bench.queue.client.client_list())
+
+    def push_when_it_sleeps() -> None:
+        try:
+            wait_until(sleeps)
+            bench.queue.push(handler="worker.do")
+            wait_until(lambda: ran, 2)  # the worker itself looks only every 5 s
+        finally:
+            bench.pipe.send(("stop",))
+
+    pusher = threading.Thread(target=push_when_it_sleeps)
+    pusher.start()
+    assert bench.work(drain=False) == 0
+    pusher.join()
+    assert len(ran) == 1
 
 
 def test_a_queue_with_a_key_of_a_wrong_type_is_named(
