@@ -22,7 +22,7 @@ LAYERS = [
     {"claims"},
     {"solo"},
     {"queue"},
-    {"monitor"},
+    {"monitor", "invariants"},
     {"outcome", "event_loop"},
     {"executor"},
     {"worker_options", "settling"},

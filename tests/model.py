@@ -1,0 +1,392 @@
+"""What a queue promises, as a plain Python class: the state machine compares Redis with it.
+
+It says what DESIGN promises, not how a script does it: where each job is and in which
+order, who holds it, what each request is answered.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from django_jobs.options import NewJob
+
+
+class OneOf(tuple[int, ...]):
+    """An answer that may be any of these."""
+
+    def __eq__(self, other: object) -> bool:
+        return other in tuple(self)
+
+    __hash__ = tuple.__hash__
+
+
+APPLIED, ALREADY_DONE, ANOTHERS = 1, 0, -1
+NOT_APPLIED = OneOf((ALREADY_DONE, ANOTHERS))
+Answer = int | OneOf
+Proof = tuple[str, int]  # id and token of a job that is held
+Orphan = tuple[str, int, str]  # id, token, worker
+Row = tuple[str, str, int, int]  # queue, id, token, attempt of a job that was claimed
+Range = tuple[float, float]  # seconds
+LIVE, CLOSED, OLD = "live", "closed", "closed a day ago"  # a lease that ran out is a number
+
+
+@dataclass
+class Job:
+    """One job that exists."""
+
+    id: str
+    priority: int = 0
+    max_attempts: int = 5
+    state: str = "active"
+    attempts: int = 0
+    token: int = 0
+    crashes: int = 0
+    worker: str = ""
+    rank: tuple[int, int] = (0, 0)  # its turn among those with a priority
+    listed: bool = False  # failed, but its id was left in the line
+
+
+@dataclass
+class Room:
+    """How many jobs a claim may still take: to run now, and to wait in the worker."""
+
+    slots: int
+    ahead: int
+
+    def takes(self, job: Job) -> bool:
+        if self.slots:
+            self.slots -= 1
+            return True
+        if job.attempts + 1 >= job.max_attempts:
+            self.ahead = 0
+        self.ahead -= 1
+        return self.ahead >= 0
+
+
+@dataclass
+class Model:
+    """One queue."""
+
+    name: str
+    jobs: dict[str, Job] = field(default_factory=dict)
+    line: list[str] = field(default_factory=list)  # the list, the next to be claimed first
+    cancelled: set[str] = field(default_factory=set)  # ids left in the line
+    due: dict[str, float] = field(default_factory=dict)
+    delays: dict[str, Range] = field(default_factory=dict)  # of what was scheduled just now
+    aged: set[str] = field(default_factory=set)  # failed longer ago than the queue keeps them
+    workers: dict[str, str | int] = field(default_factory=dict)
+    suspects: dict[str, int] = field(default_factory=dict)
+    claims: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
+    paused: bool = False
+    hint: bool = False  # there must be one
+    turns: int = 0
+
+    # Looking.
+
+    def ids(self, state: str) -> list[str]:
+        return [job.id for job in self.jobs.values() if job.state == state]
+
+    def ranked(self) -> list[str]:
+        """The jobs that wait by priority, the next first."""
+        waiting = (job for job in self.jobs.values() if job.state == "active" and job.priority)
+        return [job.id for job in sorted(waiting, key=lambda job: job.rank)]
+
+    def stale(self, id: str) -> bool:
+        """An id in the line that is no job to run: cancelled, stopped, garbage."""
+        return id not in self.jobs or self.jobs[id].state != "active"
+
+    @property
+    def claimable(self) -> bool:
+        return bool(self.ids("active")) and not self.paused
+
+    def counts(self) -> tuple[int, int, int, int]:
+        """Active, processing, failed, scheduled; garbage counts as active until it is met."""
+        garbage = sum(id not in self.jobs and id not in self.cancelled for id in self.line)
+        active, *others = (
+            len(self.ids(state)) for state in ("active", "processing", "failed", "scheduled")
+        )
+        return active + garbage, *others
+
+    # Waiting.
+
+    def push(self, jobs: Sequence[NewJob]) -> list[bool]:
+        return [self._push(new) for new in jobs]
+
+    def _push(self, new: NewJob) -> bool:
+        if new.id in self.jobs or new.id in self.cancelled:
+            return False
+        job = self.jobs[new.id] = Job(new.id, new.priority, new.max_attempts)
+        if new.due:
+            delay = int(new.due) / 1000
+            self._schedule(job, (delay, delay))
+        else:
+            self._wait_last(job)
+        return True
+
+    def _wait_last(self, job: Job) -> None:
+        job.state, job.worker = "active", ""
+        self.turns += 1
+        job.rank = (-job.priority, self.turns)
+        if not job.priority:
+            self.line.append(job.id)
+        self._wake()
+
+    def _wait_first(self, job: Job) -> None:
+        job.state, job.worker = "active", ""
+        if not job.priority:
+            self.line.insert(0, job.id)
+        self._wake()
+
+    def _schedule(self, job: Job, delay: Range) -> None:
+        job.state, job.worker = "scheduled", ""
+        self.due[job.id], self.delays[job.id] = float("inf"), delay
+
+    def _wake(self) -> None:
+        """Who makes a job claimable leaves a hint."""
+        self.hint = self.hint or not self.paused
+
+    def promote(self, limit: int = 200) -> int:
+        due = [id for id, at in self.due.items() if at < float("inf")]
+        due = sorted(due, key=self.due.__getitem__)[:limit]
+        for id in due:
+            del self.due[id]
+            self._wait_last(self.jobs[id])
+        return len(due)
+
+    # Workers.
+
+    def beat(self, workers: Iterable[str]) -> list[str]:
+        closed = [worker for worker in workers if self.workers.get(worker) in (CLOSED, OLD)]
+        for worker in set(workers) - set(closed):
+            self.workers[worker] = LIVE
+            self.suspects.pop(worker, None)
+        return closed
+
+    def life(self, worker: str) -> str:
+        lease = self.workers.get(worker, 0)
+        if lease == 0:
+            return "unregistered"
+        return "closed" if lease in (CLOSED, OLD) else "ok"
+
+    def claim(self, worker: str, number: int, room: Room) -> tuple[str, list[Row]]:
+        state = self.life(worker)
+        if state == "ok" and number <= self.claims.get(worker, (0, []))[0]:
+            state = "seen"
+        if state != "ok":
+            return state, []
+        self.workers[worker] = LIVE
+        taken: list[Job] = []
+        if not self.paused:
+            hint = self.hint
+            self.promote()
+            taken = self._take(room)
+            self.hint = hint or self.claimable
+        for job in taken:
+            job.worker = worker
+        self.claims[worker] = (number, [job.id for job in taken])
+        return state, [(self.name, job.id, job.token, job.attempts) for job in taken]
+
+    def _take(self, room: Room) -> list[Job]:
+        ranked = [self.jobs[id] for id in self.ranked()]
+        before = [job.id for job in ranked if job.priority > 0]
+        behind = [job.id for job in ranked if job.priority < 0]
+        taken: list[Job] = []
+        passed: list[str] = []  # stale ones go with the next job that is taken
+        for id in [*before, *self.line, *behind]:
+            if self.stale(id):
+                passed.append(id)
+            elif room.takes(self.jobs[id]):
+                for stale in passed:
+                    self._drop(stale)
+                passed = []
+                taken.append(self._start(self.jobs[id]))
+            else:
+                break
+        if room.slots:
+            for stale in passed:
+                self._drop(stale)
+        return taken
+
+    def _start(self, job: Job) -> Job:
+        if not job.priority:
+            self.line.remove(job.id)
+        job.state = "processing"
+        job.token += 1
+        job.attempts += 1
+        return job
+
+    def _drop(self, id: str) -> None:
+        """Take a stale id out of the line; garbage becomes a failed job."""
+        self.line.remove(id)
+        if id in self.cancelled:
+            self.cancelled.remove(id)
+        elif id in self.jobs:
+            self.jobs[id].listed = False
+        else:
+            name = "garbage-" + hashlib.sha1(id.encode("latin-1")).hexdigest()
+            if name not in self.cancelled:
+                self.jobs.setdefault(name, Job(name, state="failed"))
+            self.aged.discard(name)
+
+    def drop_stale(self, left: int) -> None:
+        """How far a claim looks beyond the last job that it takes is its own affair."""
+        while len(self.line) > left and self.stale(self.line[0]):
+            self._drop(self.line[0])
+
+    def last_claim(self, worker: str) -> list[Proof]:
+        """Id and token of each job of a worker's last claim that it still holds."""
+        _, ids = self.claims.get(worker, (0, []))
+        return [(id, self.jobs[id].token) for id in ids if id in self.of(worker)]
+
+    def of(self, worker: str) -> list[str]:
+        return [id for id in self.ids("processing") if self.jobs[id].worker == worker]
+
+    def held(
+        self, worker: str, number: int, known: Sequence[Proof]
+    ) -> tuple[str, list[bool], list[Proof]]:
+        stands = [self.standing(worker, id, token) == APPLIED for id, token in known]
+        ids = {id for id, _ in known}
+        unknown = [(id, token) for id, token in self.last_claim(worker) if id not in ids]
+        seen, last = self.claims.get(worker, (0, []))
+        self.claims[worker] = (max(seen, number), last)
+        return self.life(worker), stands, unknown
+
+    def close(self, worker: str, *, answered: bool) -> list[Proof]:
+        held = self.last_claim(worker)
+        if answered and not held:
+            self.workers.pop(worker, None)
+            self.claims.pop(worker, None)
+        elif self.workers.get(worker) != OLD:
+            self.workers[worker] = CLOSED
+        return held
+
+    def sweep(self, *, grace_over: bool) -> tuple[bool, list[Orphan]]:
+        """Whether a worker was found dead, and the jobs to take back."""
+        for worker in [worker for worker, lease in self.workers.items() if lease == OLD]:
+            del self.workers[worker]
+            self.claims.pop(worker, None)
+        for id in self.aged & set(self.ids("failed")):
+            self.discard(id)
+        found = False
+        for worker, lease in self.workers.items():
+            if not isinstance(lease, int):
+                continue
+            if self.suspects.get(worker) != lease:
+                self.suspects[worker] = lease
+            elif grace_over:
+                del self.suspects[worker]
+                self.workers[worker] = CLOSED
+                found = True
+        orphans = []
+        for id in self.ids("processing"):
+            job = self.jobs[id]
+            if self.workers.setdefault(job.worker, 0) == CLOSED and grace_over:
+                orphans.append((id, job.token, job.worker))
+        return found, sorted(orphans)
+
+    # Settling.
+
+    def standing(self, worker: str, id: str, token: int) -> Answer:
+        job = self.jobs.get(id)
+        if job is None:
+            return NOT_APPLIED if id in self.cancelled else ALREADY_DONE
+        if job.token == 0:
+            return NOT_APPLIED  # pushed again after it had ended
+        if job.token != token:
+            return ANOTHERS
+        if job.state != "processing":
+            return ALREADY_DONE
+        return APPLIED if job.worker == worker else ANOTHERS
+
+    def settle(self, worker: str, outcome: str, proofs: Sequence[Proof]) -> list[Answer]:
+        """What came of jobs, oldest first; those given back keep that order at the head."""
+        backwards = outcome in ("released", "unknown")
+        answers: list[Answer] = []
+        for proof in reversed(proofs) if backwards else proofs:
+            answers.append(self.standing(worker, *proof))
+            if answers[-1] == APPLIED:
+                self._end(self.jobs[proof[0]], outcome)
+        return answers[::-1] if backwards else answers
+
+    def _end(self, job: Job, outcome: str) -> None:
+        if outcome == "succeeded":
+            del self.jobs[job.id]
+        elif outcome == "failed":
+            self._bury(job)
+        elif outcome == "again":
+            self._wait_last(job)
+        elif outcome == "later":
+            self._schedule(job, (9000, 9000))
+        else:
+            job.attempts -= 1
+            if outcome == "released":
+                self._wait_first(job)
+            else:
+                self._schedule(job, (1, 30))
+
+    def _bury(self, job: Job) -> None:
+        job.state, job.worker = "failed", ""
+        self.aged.discard(job.id)
+
+    def recover(self, orphans: Sequence[Orphan]) -> list[str]:
+        """Jobs of dead workers, oldest first: each goes to the head, waits, or has failed."""
+        return [
+            self._take_back(self.jobs[id]) if self.standing(worker, id, token) == APPLIED else ""
+            for id, token, worker in reversed(orphans)
+        ][::-1]
+
+    def _take_back(self, job: Job) -> str:
+        job.token += 1
+        job.crashes += 1
+        if job.attempts >= job.max_attempts:
+            self._bury(job)
+        elif job.crashes > 1:
+            self._schedule(job, (0, 2**job.crashes))
+        else:
+            self._wait_first(job)
+        return job.state
+
+    # Operators.
+
+    def retry(self, id: str) -> bool:
+        job = self.jobs.get(id)
+        if job is None or job.state != "failed":
+            return False
+        job.attempts = job.crashes = 0
+        if job.listed:
+            job.state, job.listed = "active", False
+            self._wake()
+        else:
+            self._wait_last(job)
+        return True
+
+    def fail(self, id: str, reason: str) -> bool:
+        job = self.jobs.get(id)
+        if job is None or job.state not in ("active", "scheduled"):
+            return False
+        job.listed = job.state == "active" and not job.priority
+        self.due.pop(id, None)
+        self._bury(job)
+        return True
+
+    def discard(self, id: str) -> bool:
+        job = self.jobs.get(id)
+        if job is None or job.state != "failed":
+            return False
+        del self.jobs[id]
+        if job.listed:
+            self.cancelled.add(id)
+        return True
+
+    def cancel(self, id: str) -> bool:
+        return self.fail(id, "cancelled") and self.discard(id)
+
+    def pause(self) -> bool:
+        changed, self.paused = not self.paused, True
+        return changed
+
+    def resume(self) -> bool:
+        changed, self.paused = self.paused, False
+        if changed and self.claimable:
+            self._wake()
+        return changed

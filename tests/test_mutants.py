@@ -1,0 +1,260 @@
+"""For every rule of the scripts a mutant that breaks it, and that the state machine catches."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+from hypothesis import seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+from redis import Redis
+
+from django_jobs import scripts
+from tests.machine import SETTINGS, Machine
+
+SEEDS = 60
+
+
+class Mutant(NamedTuple):
+    """A rule, and a piece of the scripts' text without which it does not hold."""
+
+    rule: str
+    text: str
+    instead: str
+
+
+MUTANTS = [
+    # Fenced.
+    Mutant("another token changes nothing", "if job[1] and job[1] ~= token then return -1 end", ""),
+    Mutant("another worker changes nothing", "return owner == worker and 1 or -1", "return 1"),
+    Mutant(
+        "what waits is settled already", "if not owner then return 0 end", "owner = owner or worker"
+    ),
+    Mutant(
+        "claim raises the token",
+        "one_more(job[5])",
+        "job[5] or '1'",
+    ),
+    Mutant("recover raises the token", "redis.call('HINCRBY', key, 'token', 1)", ""),
+    Mutant(
+        "retry keeps the token",
+        "'state', 'failed_at', 'exception', 'attempts',",
+        "'state', 'failed_at', 'exception', 'attempts', 'token',",
+    ),
+    # Only the living claim, each number once.
+    Mutant("a number seen gets nothing", "tonumber(seen:match('^%d+')) >= number", "false"),
+    Mutant("held raises the number", "if number > tonumber(seen) then", "if false then"),
+    Mutant(
+        "held keeps the ids of the last claim", "number .. ' ' .. ids)\nend", "number .. ' ')\nend"
+    ),
+    Mutant("a closed worker gets nothing", "if lease < 0 then return 'closed' end", ""),
+    Mutant(
+        "an unknown worker gets nothing",
+        "if not lease or lease == 0 then return 'unregistered' end",
+        "lease = lease or 1",
+    ),
+    Mutant(
+        "claim does not register",
+        "redis.call('ZADD', root .. ':workers', 'XX', now + lease, worker)",
+        "",
+    ),
+    Mutant(
+        "a beat does not bring back a closed worker",
+        "lease < 0 then\n      closed",
+        "false then\n      closed",
+    ),
+    Mutant(
+        "close is remembered while jobs are held",
+        "ARGV[2] == '1' and #answer == 0",
+        "ARGV[2] == '1'",
+    ),
+    Mutant(
+        "close names what the last claim holds",
+        "answer[#answer + 1] = id\n    answer[#answer + 1] = redis.call('HGET', job_key(root, id), 'token') or '0'\n  end\nend\nif redis.call('HGET', root .. ':meta'",
+        "end\nend\nif redis.call('HGET', root .. ':meta'",
+    ),
+    # Recovery.
+    Mutant(
+        "two looks before a worker is dead",
+        "if seen ~= lease then",
+        "seen, at = lease, at or '0'\n    if seen ~= lease then",
+    ),
+    Mutant("the same lease at both looks", "if seen ~= lease then", "if not seen then"),
+    Mutant("grace between the looks", "elseif tonumber(at) + grace <= now then", "else"),
+    Mutant("a closed worker's jobs wait one grace", "-lease + grace <= now", "true"),
+    Mutant("a dead worker is closed", "redis.call('ZADD', workers, grace - now, worker)", ""),
+    Mutant(
+        "recover ends at max_attempts",
+        "if (tonumber(job[1]) or 0) >= (tonumber(job[2]) or 5) then",
+        "if false then",
+    ),
+    Mutant("recover counts crashes", "elseif crashes > 1 then", "elseif false then"),
+    Mutant(
+        "recover keeps the attempt",
+        "if standing(root, id, token, worker, owner) == 1 then\n    redis.call('HDEL', root .. ':processing', id)\n    record_error",
+        "if standing(root, id, token, worker, owner) == 1 then\n    lower_attempts(key)\n    redis.call('HDEL', root .. ':processing', id)\n    record_error",
+    ),
+    # Attempts.
+    Mutant(
+        "claim counts the attempt",
+        "one_more(job[6])",
+        "job[6] or '0'",
+    ),
+    Mutant("release gives the attempt back", "lower_attempts(key)\n    if", "if"),
+    Mutant("retry begins anew", "'exception', 'attempts', 'crashes'", "'exception', 'crashes'"),
+    Mutant("ahead never takes a last attempt", "then room.ahead = 0 end", "then end"),
+    # Order.
+    Mutant(
+        "first in, first out",
+        "return redis.call('LPUSH', root .. ':active', id)",
+        "return redis.call('RPUSH', root .. ':active', id)",
+    ),
+    Mutant(
+        "what is given back goes to the head",
+        "redis.call('RPUSH', root .. ':active', id)",
+        "redis.call('LPUSH', root .. ':active', id)",
+    ),
+    Mutant(
+        "release keeps the old order", "for i = #ARGV - 1, 3, -2 do", "for i = 3, #ARGV - 1, 2 do"
+    ),
+    Mutant(
+        "recover keeps the old order", "for i = #ARGV - 2, 3, -3 do", "for i = 3, #ARGV - 2, 3 do"
+    ),
+    Mutant("priority goes first", "{'before', 'list', 'behind'}", "{'list', 'before', 'behind'}"),
+    Mutant(
+        "priority below 0 goes last", "{'before', 'list', 'behind'}", "{'behind', 'before', 'list'}"
+    ),
+    Mutant(
+        "equal priorities keep their order",
+        "redis.call('INCR', root .. ':queue') - priority",
+        "-priority",
+    ),
+    Mutant(
+        "a released priority keeps its place",
+        "if score then return redis.call('ZADD', root .. ':priority', score, id) end",
+        "if score then return redis.call('ZADD', root .. ':priority', score + 9, id) end",
+    ),
+    # Time.
+    Mutant("only what is due is promoted", "'-inf', now, 'LIMIT'", "'-inf', '+inf', 'LIMIT'"),
+    Mutant("a delay is waited for", "if due and due > now then", "if false then"),
+    Mutant(
+        "a retry waits for its delay",
+        "schedule(root, id, now + delay, now)",
+        "schedule(root, id, now, now)",
+    ),
+    Mutant(
+        "promoted jobs leave the scheduled",
+        "redis.call('ZREM', root .. ':scheduled', unpack(due))",
+        "",
+    ),
+    # Operators.
+    Mutant(
+        "paused gives nothing",
+        "if not redis.call('HGET', root .. ':meta', 'paused') then",
+        "if true then",
+    ),
+    Mutant("an id is pushed once", "redis.call('EXISTS', job_key(root, id)) == 0", "true"),
+    Mutant(
+        "cancelled ids are counted",
+        "redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)\nend\nerase",
+        "end\nerase",
+    ),
+    Mutant(
+        "dropped ids are uncounted",
+        "redis.call('HINCRBY', root .. ':counts', 'cancelled', -1) end",
+        "end",
+    ),
+    Mutant(
+        "a stopped id in the list is marked",
+        "redis.call('HSET', job_key(root, id), 'listed', 1)\n  redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)\nend\nrecord",
+        "redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)\nend\nrecord",
+    ),
+    Mutant(
+        "a dropped id is marked no more",
+        "if job[11] then redis.call('HDEL', job_key(root, id), 'listed') end",
+        "",
+    ),
+    Mutant(
+        "an id still in the list is not doubled",
+        "if job[3] then\n  redis.call('HDEL', key, 'listed')",
+        "if false then\n  redis.call('HDEL', key, 'listed')",
+    ),
+    Mutant(
+        "only what failed is retried",
+        "if not job or job[1] ~= 'failed' then return 0 end\nredis.call('ZREM', root .. ':failed', id)\nredis.call('HDEL', key",
+        "if not job then return 0 end\nredis.call('ZREM', root .. ':failed', id)\nredis.call('HDEL', key",
+    ),
+    Mutant(
+        "only what failed is discarded",
+        "if job[1] ~= 'failed' then return 0 end\nredis.call('ZREM', root .. ':failed', id)\nerase",
+        "redis.call('ZREM', root .. ':failed', id)\nerase",
+    ),
+    Mutant("only what waits is cancelled", "if job[1] then return nil end", ""),
+    Mutant(
+        "a cancelled id is remembered",
+        "if listed then redis.call('HSET', key, 'state', 'cancelled') end",
+        "",
+    ),
+    # Garbage, hints, what is kept.
+    Mutant(
+        "garbage is buried",
+        "if not job then return bury_garbage(root, id, now) end",
+        "if not job then return end",
+    ),
+    Mutant(
+        "a job that can be claimed leaves a hint",
+        "hint(root)\n    end\n    redis.call('HSET', job_key(root, id), 'enqueued_at'",
+        "end\n    redis.call('HSET', job_key(root, id), 'enqueued_at'",
+    ),
+    Mutant(
+        "a claim that leaves jobs leaves a hint", "  hint(root)\n  return 1\nend", "  return 1\nend"
+    ),
+    Mutant(
+        "one hint at most", "if redis.call('EXISTS', root .. ':wake') == 0 then", "if true then"
+    ),
+    Mutant(
+        "old failures go",
+        "redis.call('ZREM', root .. ':failed', id)\n    erase(root, id)",
+        "redis.call('ZREM', root .. ':failed', id)",
+    ),
+    Mutant(
+        "why it failed is kept",
+        "'state', 'failed', 'failed_at', now, 'exception', exception)",
+        "'state', 'failed', 'failed_at', now)",
+    ),
+    Mutant(
+        "progress is for the claim that stands",
+        "if answer == 1 then redis.call('HSET', job_key(root, id), 'progress', ARGV[4]) end",
+        "redis.call('HSET', job_key(root, id), 'progress', ARGV[4])",
+    ),
+    Mutant("a succeeded job is gone", "redis.call('DEL', unpack(done))", ""),
+    Mutant(
+        "a settled job is processing no more",
+        "redis.call('HDEL', root .. ':processing', unpack(done))",
+        "",
+    ),
+]
+
+
+@pytest.fixture(params=MUTANTS, ids=[mutant.rule for mutant in MUTANTS])
+def mutant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mutant]:
+    """Break one rule of the scripts."""
+    mutant: Mutant = request.param
+    read = scripts._read
+    found = sum(read(path.stem).count(mutant.text) for path in scripts.FOLDER.glob("*.lua"))
+    assert found == 1, f"mutant {mutant.rule!r}: its text is in the scripts {found} times, not once"
+    monkeypatch.setattr(
+        scripts, "_read", lambda name: read(name).replace(mutant.text, mutant.instead)
+    )
+    scripts.get_script.cache_clear()
+    yield mutant
+    scripts.get_script.cache_clear()
+
+
+@pytest.mark.usefixtures("mutant")
+def test_the_machine_catches_a_broken_rule(client: Redis) -> None:
+    """Few examples from each of many seeds: Hypothesis varies its own more and more."""
+    with pytest.raises(AssertionError):
+        for number in range(SEEDS):
+            run_state_machine_as_test(
+                seed(number)(lambda: Machine(client)), settings=settings(SETTINGS, max_examples=4)
+            )
