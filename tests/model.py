@@ -245,8 +245,7 @@ class Model:
         self, worker: str, number: int, known: Sequence[Proof]
     ) -> tuple[str, list[bool], list[Proof]]:
         stands = [self.standing(worker, id, token) == APPLIED for id, token in known]
-        ids = {id for id, _ in known}
-        unknown = [(id, token) for id, token in self.last_claim(worker) if id not in ids]
+        unknown = [proof for proof in self.last_claim(worker) if proof not in known]
         seen, last = self.claims.get(worker, (0, []))
         self.claims[worker] = (max(seen, number), last)
         return self.life(worker), stands, unknown
@@ -260,8 +259,8 @@ class Model:
             self.workers[worker] = CLOSED
         return held
 
-    def sweep(self, *, grace_over: bool) -> tuple[bool, list[Orphan]]:
-        """Whether a worker was found dead, and the jobs to take back."""
+    def sweep(self, asking: str, *, grace_over: bool) -> tuple[bool, list[Orphan]]:
+        """Whether a worker was found dead; the jobs to take back, and those of who asks."""
         for worker in [worker for worker, lease in self.workers.items() if lease == OLD]:
             del self.workers[worker]
             self.claims.pop(worker, None)
@@ -280,7 +279,8 @@ class Model:
         orphans = []
         for id in self.ids("processing"):
             job = self.jobs[id]
-            if self.workers.setdefault(job.worker, 0) == CLOSED and grace_over:
+            dead = job.worker != asking and self.workers.setdefault(job.worker, 0) == CLOSED
+            if job.worker == asking or (dead and grace_over):
                 orphans.append((id, job.token, job.worker))
         return found, sorted(orphans)
 

@@ -26,6 +26,7 @@ def queue(client: Redis) -> Queue:
     queue = Queue("email", client)
     failed, _ = held(queue).id, held(queue, worker="w2").id
     assert run(client, queue.settle_failed("w1", [(failed, 1, WHY)])) == [1]
+    client.zadd("jobs:email:failed", {failed: 1})  # the oldest
     queue.push(delay=60)
     queue.push(priority=1)
     cancelled, stopped, back, _ = (queue.push() for _ in range(4))

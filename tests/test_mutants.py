@@ -46,6 +46,11 @@ MUTANTS = [
     Mutant(
         "held keeps the ids of the last claim", "number .. ' ' .. ids)\nend", "number .. ' ')\nend"
     ),
+    Mutant(
+        "held names a job whose token is newer than known",
+        "known[id] ~= token and",
+        "not known[id] and",
+    ),
     Mutant("a closed worker gets nothing", "if lease < 0 then return 'closed' end", ""),
     Mutant(
         "an unknown worker gets nothing",
@@ -81,6 +86,7 @@ MUTANTS = [
     Mutant("the same lease at both looks", "if seen ~= lease then", "if not seen then"),
     Mutant("grace between the looks", "elseif tonumber(at) + grace <= now then", "else"),
     Mutant("a closed worker's jobs wait one grace", "-lease + grace <= now", "true"),
+    Mutant("sweep names what the asking worker holds", "worker == ARGV[1] or dead(", "dead("),
     Mutant("a dead worker is closed", "redis.call('ZADD', workers, grace - now, worker)", ""),
     Mutant(
         "recover ends at max_attempts",

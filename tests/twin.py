@@ -198,16 +198,18 @@ def claim(twins: Sequence[Twin], worker: str, number: int, slots: int, ahead: in
     return Request(twins, send, expect, worker)
 
 
-def sweep(twins: Sequence[Twin], *, grace_over: bool) -> Request:
-    """Look for dead workers, and forget what failed more than a minute ago."""
+def sweep(twins: Sequence[Twin], worker: str, *, grace_over: bool) -> Request:
+    """Look for dead workers and for what one holds itself; forget what failed a minute ago."""
     queues, grace = [twin.queue for twin in twins], 0.0 if grace_over else LEASE
-    call = sweep_call(queues, "nobody", grace, [b"0"] * len(twins), [60.0] * len(twins))
+    call = sweep_call(queues, worker, grace, [b"0"] * len(twins), [60.0] * len(twins))
 
     def send() -> Any:
         answers = twins[0].run(call)
         return [(found == 1, sorted(_texts(orphans(flat)))) for _, found, *flat in answers]
 
-    return Request(twins, send, lambda: [twin.model.sweep(grace_over=grace_over) for twin in twins])
+    return Request(
+        twins, send, lambda: [twin.model.sweep(worker, grace_over=grace_over) for twin in twins]
+    )
 
 
 def _texts(found: list[tuple[bytes, bytes, bytes]]) -> list[tuple[str, int, str]]:
