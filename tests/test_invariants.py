@@ -10,11 +10,12 @@ from hypothesis.stateful import run_state_machine_as_test
 from redis import Redis
 
 from django_jobs import invariants
+from django_jobs.claims import sweep_call
 from django_jobs.invariants import check
 from django_jobs.line import run
 from django_jobs.queue import Queue
 from tests.machine import SETTINGS, Machine
-from tests.test_transitions import WHY, dump, held
+from tests.test_transitions import WHY, claim, dump, held, register
 
 # By default the same examples in each run; a longer run prints what repeats it.
 EXAMPLES = int(os.environ.get("JOBS_EXAMPLES", "80"))
@@ -202,3 +203,34 @@ def test_scripts_and_model_agree_at_each_step(client: Redis) -> None:
             print_blob=True,
         ),
     )
+
+
+# What the machine found, or what was found beside it.
+
+
+def test_garbage_that_comes_again_leaves_the_job_made_of_it_alone(client: Redis) -> None:
+    queue = Queue("email", client)
+    register(queue, "w1")
+    client.lpush("jobs:email:active", b"\xff")
+    assert claim(queue) == []
+    (record,) = queue.failed()
+    assert queue.retry(record.id)
+    (again,) = claim(queue, number=2)
+    client.lpush("jobs:email:active", b"\xff")
+    assert claim(queue, number=3) == []
+    assert check(queue) == []
+    assert run(client, queue.settle_succeeded("w1", [(again.id, again.token)])) == [1]
+    assert check(queue) == []
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_worker_that_was_suspected_and_closed_is_forgotten(client: Redis, answered: bool) -> None:
+    queue = Queue("email", client)
+    look = sweep_call([queue], "nobody", 1000.0, [b"0"], [None])
+    register(queue, "w1")
+    client.zadd("jobs:email:workers", {"w1": 1})
+    run(client, look)
+    run(client, queue.close("w1", answered=answered))
+    client.zadd("jobs:email:workers", {"w1": -1}, xx=True)
+    run(client, look)
+    assert client.keys() == []
