@@ -26,11 +26,11 @@ local function bury(root, id, exception, now)
   redis.call('ZADD', root .. ':failed', now, id)
 end
 
--- What is not a job ends among the failed under a name made from its bytes.
+-- What is not a job ends among the failed under a name made from its bytes; the same bytes
+-- once more add nothing to the job that was made of them.
 local function bury_garbage(root, bytes, now)
   local id = 'garbage-' .. redis.sha1hex(bytes)
-  local kind = redis.call('TYPE', job_key(root, id)).ok
-  if kind ~= 'none' and kind ~= 'hash' then return end
+  if redis.call('EXISTS', job_key(root, id)) == 1 then return end
   redis.call('HSET', job_key(root, id), 'payload', bytes:sub(1, 4096), 'enqueued_at', now)
   bury(root, id, 'Garbage', now)
 end

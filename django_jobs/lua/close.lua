@@ -15,6 +15,7 @@ if redis.call('HGET', root .. ':meta', 'alarm_worker') == worker then
   redis.call('HDEL', root .. ':meta', 'alarm_worker', 'alarm_at')
   hint(root)
 end
+redis.pcall('HDEL', root .. ':suspects', worker)
 if ARGV[2] == '1' and #answer == 0 then
   redis.call('ZREM', root .. ':workers', worker)
   redis.call('HDEL', root .. ':claims', worker)
