@@ -37,7 +37,8 @@ def test_checks_warn_that_runjobs_is_hidden_and_say_what_to_use() -> None:
 def test_jobs_run_runs_them(client: "Redis[bytes]", tmp_path: Path) -> None:
     ids = push_jobs("test.quick", [{}] * 3)
     ledger = tmp_path / "ledger"
-    said = manage("jobs", "run", "--drain", LEDGER=str(ledger))
+    words = ("--drain", "--settings=tests.settings_extensions", "-v", "2")  # as with any command
+    said = manage("jobs", "run", *words, LEDGER=str(ledger))
     assert "test.quick" in said
     ran = [line.split()[1] for line in ledger.read_text().splitlines()]
     assert sorted(ran) == sorted(ids)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from argparse import SUPPRESS, ArgumentParser
 from typing import Any
 
 from django.core.checks import run_checks
@@ -15,6 +16,17 @@ from django_jobs.runner import plain_errors
 COUNTS = ("active", "processing", "scheduled", "failed")
 
 
+def anywhere() -> ArgumentParser:
+    """Return Django's own options, to be said behind the word as well as before it."""
+    parser = ArgumentParser(add_help=False, argument_default=SUPPRESS)
+    for name in ("--settings", "--pythonpath"):
+        parser.add_argument(name, help=SUPPRESS)
+    parser.add_argument("-v", "--verbosity", type=int, choices=[0, 1, 2, 3], help=SUPPRESS)
+    for name in ("--traceback", "--no-color", "--force-color", "--skip-checks"):
+        parser.add_argument(name, action="store_true", help=SUPPRESS)
+    return parser
+
+
 class Command(BaseCommand):
     """Runs workers, shows counts, looks for what is wrong."""
 
@@ -23,10 +35,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the words."""
         words = parser.add_subparsers(dest="word", required=True, metavar="run|stats|doctor")
-        run = words.add_parser("run", help="the same as `manage.py runjobs`")
+        both: list[Any] = [anywhere()]
+        run = words.add_parser("run", parents=both, help="the same as `manage.py runjobs`")
         runjobs.Command().add_arguments(run)
-        stats = words.add_parser("stats", help="how many jobs each queue has in each state")
-        doctor = words.add_parser("doctor", help="look for what breaks the promises")
+        text = "how many jobs each queue has in each state"
+        stats = words.add_parser("stats", parents=both, help=text)
+        doctor = words.add_parser("doctor", parents=both, help="look for what breaks the promises")
         for word in (stats, doctor):
             word.add_argument("--json", action="store_true", help="for programs")
 
