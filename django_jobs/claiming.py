@@ -126,7 +126,11 @@ class Claiming:
         """Give back those of the jobs that Redis says are this worker's and nobody here knows."""
         self.enter()
         known = {(claimed.id, str(claimed.token)) for claimed in self._holding.of(queue.name)}
-        strays = [(id, int(token)) for id, token in owned if (id, token) not in known]
+        strays = [
+            (id, int(token) if token.isdigit() else 0)  # who knows what wrote it
+            for id, token in owned
+            if (id, token) not in known
+        ]
         if strays and worker == self.id:
             self._give_back.append((queue, strays))
 

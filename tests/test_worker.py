@@ -225,6 +225,14 @@ def test_what_it_holds_and_does_not_know_is_given_back(bench: Bench) -> None:
     assert ran == [(id, 1)]
 
 
+def test_a_token_that_is_no_number_ends_no_worker(bench: Bench) -> None:
+    id = bench.queue.push(handler="worker.do")
+    bench.beat()
+    run(bench.queue.client, claim_call([bench.queue], bench.table.worker, 1, 3, slots=1))
+    bench.queue.client.hset(f"jobs:email:job:{id}", "token", "many")
+    assert bench.work() == 0
+
+
 def test_a_timeout_ends_an_async_run(bench: Bench) -> None:
     bench.queue.push(handler="worker.sleep_async", max_attempts=1)
     assert bench.work() == 0
