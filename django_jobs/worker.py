@@ -202,6 +202,8 @@ class Worker:
                 return
         if self._rest.sleep(min(times) - now, self._holding.any_done):
             self._claiming.hungry = True
+            if self._round_trip() and self._claiming.enter():  # no detour: somebody waits
+                self._holding.start()
 
     def _ask_for_hint(self) -> bool:
         try:
