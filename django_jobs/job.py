@@ -80,12 +80,14 @@ class Claimed:
         "slot",
         "timeout",
         "token",
+        "took",
         "unknown_ms",
+        "waited_ms",
     )
 
     def __init__(self, queue: str, row: list[Any], now: int) -> None:
         """Read one row of a claim's answer; `now` is the server's clock in ms."""
-        _, handler, raw, enqueued, token, attempt, most, timeout, priority, unknown, id = row
+        _, handler, raw, enqueued, token, attempt, most, timeout, priority, unknown, id, due = row
         self.queue = queue
         self.id = str(id, "ascii")
         self.handler = str(handler or b"", "utf-8", "replace")
@@ -97,6 +99,8 @@ class Claimed:
         self.timeout = _number(timeout, 0) / 1000 if timeout else None
         self.priority = _number(priority, 0) if priority else 0
         self.unknown_ms = now - _number(unknown, now) if unknown else 0
+        self.waited_ms = now - (_number(due, now) if due else self.enqueued_ms)
+        self.took = 0.0  # seconds of the run; first the moment (monotonic) it began
         self.slot = -1
         self.lost = False
 
@@ -125,124 +129,6 @@ def _number(value: bytes | None, default: int) -> int:
         return default if value is None else int(value)
     except ValueError:
         return default
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """How many jobs a queue has in each state."""
-
-    active: int
-    processing: int
-    failed: int
-    scheduled: int
-    paused: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A failed attempt, as Redis keeps it."""
-
-    token: int
-    exception: str
-    message: str
-    at: datetime | None
-    worker: str
-    traceback: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class JobRecord:
-    """One job as it stands in Redis, in any state."""
-
-    id: str
-    queue: str
-    state: str
-    handler: str
-    payload: bytes
-    attempts: int
-    max_attempts: int
-    token: int
-    crashes: int
-    priority: int
-    enqueued_at: datetime | None
-    started_at: datetime | None
-    failed_at: datetime | None
-    due_at: datetime | None
-    timeout: float | None
-    exception: str
-    worker: str
-    progress: str
-    errors: tuple[Attempt, ...]
-
-    @classmethod
-    def from_hash(
-        cls, id: str, queue: str, raw: dict[bytes, bytes], *, worker: str, due: float | None
-    ) -> "JobRecord":
-        """Build it from the job's hash; a field that holds nonsense counts as absent."""
-        fields = {_text(name): value for name, value in raw.items()}
-
-        def number(name: str, default: int = 0) -> int:
-            value = fields.get(name, b"")
-            return int(value) if value.lstrip(b"-").isdigit() else default
-
-        def moment(name: str) -> datetime | None:
-            return _moment(number(name))
-
-        return cls(
-            id=id,
-            queue=queue,
-            state=_text(fields.get("state", b"active")),
-            handler=_text(fields.get("handler", b"")),
-            payload=fields.get("payload", b""),
-            attempts=number("attempts"),
-            max_attempts=number("max_attempts", MAX_ATTEMPTS),
-            token=number("token"),
-            crashes=number("crashes"),
-            priority=number("priority"),
-            enqueued_at=moment("enqueued_at"),
-            started_at=moment("started_at"),
-            failed_at=moment("failed_at"),
-            due_at=_moment(due),
-            timeout=number("timeout") / 1000 or None,
-            exception=_text(fields.get("exception", b"")),
-            worker=worker,
-            progress=_text(fields.get("progress", b"")),
-            errors=_errors(fields),
-        )
-
-
-def _errors(fields: dict[str, bytes]) -> tuple[Attempt, ...]:
-    tokens = (name[6:] for name in fields if name.startswith("error:"))
-    found = []
-    for token in sorted(int(token) for token in tokens if token.isdigit()):
-        try:
-            error = _decode(_text(fields[f"error:{token}"]))
-        except ValueError:
-            continue
-        found.append(
-            Attempt(
-                token=token,
-                exception=str(error.get("exception", "")),
-                message=str(error.get("message", "")),
-                at=_moment(error.get("time")),
-                worker=str(error.get("worker", "")),
-                traceback=_text(fields.get(f"traceback:{token}", b"")),
-            )
-        )
-    return tuple(found)
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")
-
-
-def _moment(milliseconds: float | None) -> datetime | None:
-    if not milliseconds:
-        return None
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 def new_id() -> str:

@@ -7,7 +7,7 @@ the worker's side of the same machine: it returns calls, which a worker sends in
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, Unpack
 
 from redis import Redis
@@ -17,9 +17,10 @@ from django_jobs import keys
 from django_jobs.claims import Held
 from django_jobs.exceptions import Empty, LeaseLost, PushError
 from django_jobs.failure import Failure
-from django_jobs.job import MAX_ATTEMPTS, Claimed, Job, JobRecord, Stats
+from django_jobs.job import MAX_ATTEMPTS, Claimed, Job, encode_payload
 from django_jobs.line import run, run_many
 from django_jobs.options import JobOptions, NewJob, new_job
+from django_jobs.record import JobRecord, Stats
 from django_jobs.scripts import Call, get_script
 from django_jobs.solo import Solo
 
@@ -161,7 +162,20 @@ class Queue:
 
     def retry(self, id: str) -> bool:
         """Move a job from failed to active; its attempts begin anew."""
-        return self._did("retry", id)
+        return self._did("retry", id, 0)
+
+    def edit(self, id: str, payload: Any) -> bool:
+        """Give a failed job another payload, and move it to active; what it had is kept.
+
+        Raises PayloadError and PayloadTooLarge as push does.
+        """
+        record = self.job(id)
+        if record is None:
+            return False
+        text = encode_payload(
+            payload, handler=record.handler, queue=self.name, limit=self.max_payload
+        )
+        return self._did("edit", id, record.payload, text)
 
     def fail(self, id: str, reason: str) -> bool:
         """Move a job from active or scheduled to failed: stop retrying."""
@@ -175,6 +189,18 @@ class Queue:
     def cancel(self, id: str) -> bool:
         """Delete an active or scheduled job, so that it never runs."""
         return self._did("cancel", id)
+
+    def empty(self, limit: int = 1000) -> tuple[int, int]:
+        """Delete up to `limit` active jobs, those first that would be claimed next.
+
+        Returns how many were deleted, and how many ids were looked at (0: it is empty).
+        """
+        deleted, seen = run(self.client, self._call("empty", min(limit, 1000)))
+        return int(deleted), int(seen)
+
+    def order(self, worker: str, what: str) -> bool:
+        """Tell a worker's supervisor to go `quiet` or to `stop`; it hears it at its next beat."""
+        return self._did("order", worker, what)
 
     def pause(self) -> bool:
         """Let workers claim nothing more from this queue; what runs goes on."""
@@ -238,6 +264,10 @@ class Queue:
         """
         return self._call("close", worker, int(answered))
 
+    def count(self, numbers: Mapping[str, int]) -> Call:
+        """Add what runs a worker has settled, and how they went, to its minute and its hour."""
+        return self._call("count", *(value for pair in numbers.items() for value in pair))
+
     def progress_function(self, worker: str) -> Callable[[Job, float, str], None]:
         """Return what `Job.progress` calls for a job that this worker holds."""
 
@@ -250,7 +280,7 @@ class Queue:
     def _call(self, script: str, *args: str | bytes | int) -> Call:
         return Call(get_script(script), self.keys, args)
 
-    def _did(self, script: str, *args: str) -> bool:
+    def _did(self, script: str, *args: str | bytes | int) -> bool:
         return bool(run(self.client, self._call(script, *args)) == 1)
 
     def _make_known(self) -> None:

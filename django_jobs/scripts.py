@@ -11,8 +11,12 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "lua"
-PRELUDE = ("_keys", "_place", "_fail", "_return", "_operate")
-PRELUDE_OF = {"claim": ("_waiting", "_claim", "_take", "_alarm"), "sweep": ("_sweep",)}
+PRELUDE = ("_keys", "_place", "_errors", "_groups", "_return", "_operate")
+PRELUDE_OF = {
+    "claim": ("_waiting", "_claim", "_take", "_alarm"),
+    "empty": ("_waiting", "_claim"),
+    "sweep": ("_sweep",),
+}
 
 Value = str | bytes | int | float
 

@@ -9,7 +9,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from redis import Redis
 
-from django_jobs import invariants
+from django_jobs import invariants, scanning
 from django_jobs.claims import sweep_call
 from django_jobs.invariants import check
 from django_jobs.line import run
@@ -42,7 +42,7 @@ def queue(client: Redis) -> Queue:
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, size in (("PAGE", 3), ("MOMENT", 2), ("CHUNK", 4)):
-        monkeypatch.setattr(invariants, name, size)
+        monkeypatch.setattr(scanning if name == "PAGE" else invariants, name, size)
 
 
 def test_a_healthy_queue_gives_nothing(queue: Queue, client: Redis) -> None:
@@ -58,7 +58,7 @@ def test_check_only_reads(queue: Queue, client: Redis) -> None:
     used = set(client.info("commandstats")) - {"cmdstat_config|resetstat"}
     assert used <= {
         f"cmdstat_{name}"
-        for name in "type scan hscan zscan lrange hget hmget hexists zmscore exists watch multi exec".split()
+        for name in "type scan hscan zscan zcard lrange hget hlen hmget hexists zmscore exists watch multi exec".split()
     }
     assert dump(client) == before
 
@@ -86,6 +86,7 @@ WRONGS: list[tuple[str, Break, str]] = [
     ("failed", lambda c, id: c.delete(JOB + id), "is in failed and has no hash"),
     ("failed", lambda c, id: (c.delete(JOB + id), c.set(JOB + id, "text")), "is in failed and has no hash"),
     ("failed", lambda c, id: c.zadd("jobs:email:scheduled", {id: 1}), "is failed and is in failed and scheduled"),
+    ("failed", lambda c, id: c.hdel(JOB + id, "group"), "does not say why it failed"),
     ("scheduled", lambda c, id: c.zrem("jobs:email:scheduled", id), "is scheduled and is in no place"),
     ("scheduled", lambda c, id: c.delete(JOB + id), "is in scheduled and has no hash"),
 ]  # fmt: skip
@@ -106,6 +107,17 @@ def test_what_is_wrong_with_a_job_is_named(
     assert any(sentence.endswith(f"{said}.") for sentence in sentences)
 
 
+def test_wrong_groups_are_named(queue: Queue, client: Redis) -> None:
+    (name, count), *_ = client.hgetall("jobs:email:groups").items()
+    client.hincrby("jobs:email:groups", name, 1)
+    said = f"groups says that {int(count) + 1} jobs are in {name.decode()}; {int(count)} are."
+    assert check(queue) == [said]
+    client.hset("jobs:email:groups", name, count)
+    failed = queue.stats().failed
+    client.zpopmin(b"jobs:email:group:" + name)
+    assert f"{failed} jobs are in failed, and {failed - 1} in its groups." in check(queue)
+
+
 def test_a_wrong_count_and_what_left_the_list_uncounted_are_named(
     queue: Queue, client: Redis
 ) -> None:
@@ -120,7 +132,7 @@ def test_a_wrong_count_and_what_left_the_list_uncounted_are_named(
     assert check(queue) == [said, count.format(2, 1)]
 
 
-@pytest.mark.parametrize("name", list(invariants.INDEXES))
+@pytest.mark.parametrize("name", list(scanning.INDEXES))
 def test_a_key_of_a_wrong_type_is_named(queue: Queue, client: Redis, name: str) -> None:
     client.delete(f"jobs:email:{name}")
     client.set(f"jobs:email:{name}", "text")
@@ -159,7 +171,7 @@ def test_what_stays_in_a_list_that_moves_is_seen_once(
     queue, key = Queue("email", client), "jobs:email:active"
     client.lpush(key, *range(40))
     before, seen = client.lrange(key, 0, -1), []
-    for page in invariants._list_pages(queue):
+    for page in scanning.list_pages(queue):
         seen += page
         client.lpush(key, *(f"new{len(seen)}-{n}" for n in range(pushed))) if pushed else None
         client.rpop(key, taken) if taken else None

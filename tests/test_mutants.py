@@ -37,8 +37,8 @@ MUTANTS = [
     Mutant("recover raises the token", "redis.call('HINCRBY', key, 'token', 1)", ""),
     Mutant(
         "retry keeps the token",
-        "'state', 'failed_at', 'exception', 'attempts',",
-        "'state', 'failed_at', 'exception', 'attempts', 'token',",
+        "'exception', 'group', 'attempts',",
+        "'exception', 'group', 'attempts', 'token',",
     ),
     # Only the living claim, each number once.
     Mutant("a number seen gets nothing", "tonumber(seen:match('^%d+')) >= number", "false"),
@@ -106,7 +106,7 @@ MUTANTS = [
         "job[6] or '0'",
     ),
     Mutant("release gives the attempt back", "lower_attempts(key)\n    if", "if"),
-    Mutant("retry begins anew", "'exception', 'attempts', 'crashes'", "'exception', 'crashes'"),
+    Mutant("retry begins anew", "'group', 'attempts', 'crashes'", "'group', 'crashes'"),
     Mutant("ahead never takes a last attempt", "then room.ahead = 0 end", "then end"),
     # Order.
     Mutant(
@@ -144,8 +144,8 @@ MUTANTS = [
     Mutant("a delay is waited for", "if due and due > now then", "if false then"),
     Mutant(
         "a retry waits for its delay",
-        "schedule(root, id, now + delay, now)",
-        "schedule(root, id, now, now)",
+        "return schedule(root, id, now + delay, now)",
+        "return schedule(root, id, now, now)",
     ),
     Mutant(
         "promoted jobs leave the scheduled",
@@ -181,18 +181,18 @@ MUTANTS = [
     ),
     Mutant(
         "an id still in the list is not doubled",
-        "if job[3] then\n  redis.call('HDEL', key, 'listed')",
-        "if false then\n  redis.call('HDEL', key, 'listed')",
+        "if job[3] then\n    redis.call('HDEL', key, 'listed')",
+        "if false then\n    redis.call('HDEL', key, 'listed')",
     ),
     Mutant(
         "only what failed is retried",
-        "if not job or job[1] ~= 'failed' then return 0 end\nredis.call('ZREM', root .. ':failed', id)\nredis.call('HDEL', key",
-        "if not job then return 0 end\nredis.call('ZREM', root .. ':failed', id)\nredis.call('HDEL', key",
+        "if not job or job[1] ~= 'failed' then return 0 end\n  exhume",
+        "if not job then return 0 end\n  exhume",
     ),
     Mutant(
         "only what failed is discarded",
-        "if job[1] ~= 'failed' then return 0 end\nredis.call('ZREM', root .. ':failed', id)\nerase",
-        "redis.call('ZREM', root .. ':failed', id)\nerase",
+        "if job[1] ~= 'failed' then return 0 end\nexhume",
+        "exhume",
     ),
     Mutant("only what waits is cancelled", "if job[1] then return nil end", ""),
     Mutant(
@@ -212,21 +212,39 @@ MUTANTS = [
         "end\n    redis.call('HSET', job_key(root, id), 'enqueued_at'",
     ),
     Mutant(
-        "a claim that leaves jobs leaves a hint", "  hint(root)\n  return 1\nend", "  return 1\nend"
+        "a claim that leaves jobs leaves a hint",
+        "then return left end\n  hint(root)\n",
+        "then return left end\n",
     ),
     Mutant(
         "one hint at most", "if redis.call('EXISTS', root .. ':wake') == 0 then", "if true then"
     ),
     Mutant(
         "old failures go",
-        "redis.call('ZREM', root .. ':failed', id)\n    erase(root, id)",
-        "redis.call('ZREM', root .. ':failed', id)",
+        "'group'))\n    erase(root, id)",
+        "'group'))",
     ),
     Mutant(
         "why it failed is kept",
-        "'state', 'failed', 'failed_at', now, 'exception', exception)",
-        "'state', 'failed', 'failed_at', now)",
+        "'failed_at', now, 'exception', exception, 'group', group)",
+        "'failed_at', now, 'group', group)",
     ),
+    Mutant(
+        "a failed job is in its group",
+        "redis.call('ZADD', root .. ':group:' .. group, now, id)",
+        "",
+    ),
+    Mutant("groups counts what comes", "redis.call('HINCRBY', root .. ':groups', group, 1)", ""),
+    Mutant("what is retried leaves its group", "exhume(root, id, job[4])", "exhume(root, id, 'x')"),
+    Mutant(
+        "what is discarded leaves its group", "exhume(root, id, job[2])", "exhume(root, id, 'x')"
+    ),
+    Mutant(
+        "an empty group is forgotten",
+        "if redis.call('HINCRBY', root .. ':groups', group, -1) < 1 then",
+        "if redis.call('HINCRBY', root .. ':groups', group, -1) < 0 then",
+    ),
+    Mutant("garbage has a group of its own", "if exception == 'Garbage' then return '?' end", ""),
     Mutant(
         "progress is for the claim that stands",
         "if answer == 1 then redis.call('HSET', job_key(root, id), 'progress', ARGV[4]) end",

@@ -385,7 +385,7 @@ def test_unknown_handlers_wait_longer_each_time(queue: Queue, client: Redis) -> 
 
 # What exactly one script writes: `changes` is compared with all that differs in Redis.
 
-TIMES = {b"enqueued_at", b"started_at", b"failed_at", b"unknown_since"}
+TIMES = {b"due_at", b"enqueued_at", b"started_at", b"failed_at", b"unknown_since"}
 GONE = "gone"
 
 
@@ -440,6 +440,7 @@ def test_push_delayed_writes_only_the_scheduled(queue: Queue, client: Redis) -> 
             b"payload": b"{}",
             b"priority": b"3",
             b"state": b"scheduled",
+            b"due_at": "NOW",
             b"enqueued_at": "NOW",
         },
         "queue": b"0",
@@ -616,11 +617,14 @@ def test_settle_failed_writes_this(queue: Queue, client: Redis) -> None:
     ((member, at),) = found.pop("failed")
     assert member == id.encode()
     assert 0 <= now(client) - at < 5_000
+    assert found.pop("group:h ValueError") == [(member, at)]
+    assert found.pop("groups") == {b"h ValueError": b"1"}
     assert found == {
         f"job:{id}": {
             b"state": b"failed",
             b"failed_at": "NOW",
             b"exception": b"ValueError",
+            b"group": b"h ValueError",
             b"progress": GONE,
             b"score": GONE,
             **FAILED_1,
@@ -705,12 +709,14 @@ def test_pause_and_resume_write_this(queue: Queue, client: Redis) -> None:
 
 
 def test_operators_write_this(queue: Queue, client: Redis) -> None:
-    id, sure = queue.push(), queue.push(delay=60)
+    id, sure = queue.push(handler="h"), queue.push(delay=60)
     client.delete("jobs:email:wake")
     before = dump(client)
     assert queue.fail(id, "wrong")
     found = changes(client, before)
     assert found.pop("failed")[0][0] == id.encode()
+    assert found.pop("group:h Stopped")[0][0] == id.encode()
+    assert found.pop("groups") == {b"h Stopped": b"1"}
     assert found.pop("counts") == {b"cancelled": b"1"}
     job = found.pop(f"job:{id}")
     assert job.pop(b"error:0").endswith(b'"Stopped", "message": "wrong", "worker": "operator"}')
@@ -719,11 +725,12 @@ def test_operators_write_this(queue: Queue, client: Redis) -> None:
         b"listed": b"1",
         b"failed_at": "NOW",
         b"exception": b"Stopped",
+        b"group": b"h Stopped",
     }
     assert found == {}
     assert queue.retry(id)
     found = changes(client, before)
-    assert set(found.pop(f"job:{id}")) == {b"error:0"}
+    assert set(found.pop(f"job:{id}")) == {b"error:0", b"due_at"}
     assert found == {"counts": {b"cancelled": b"0"}, "wake": [b"1"]}
     assert queue.cancel(id)
     assert client.hgetall(f"jobs:email:job:{id}") == {b"state": b"cancelled"}
@@ -732,7 +739,7 @@ def test_operators_write_this(queue: Queue, client: Redis) -> None:
     assert client.exists(f"jobs:email:job:{sure}", "jobs:email:scheduled") == 0
 
 
-@pytest.mark.parametrize("verb", ["retry", "discard", "cancel", "fail"])
+@pytest.mark.parametrize("verb", ["retry", "edit", "discard", "cancel", "fail"])
 @pytest.mark.parametrize("place", ["active", "scheduled", "processing", "failed", "none", "text"])
 def test_operators_are_refused_elsewhere(
     queue: Queue, client: Redis, verb: str, place: str
@@ -746,12 +753,12 @@ def test_operators_are_refused_elsewhere(
         id = held(queue).id
     if place == "failed":
         run(client, queue.settle_failed("w1", [(id, 1, WHY)]))
-    moves = {"failed": {"retry", "discard"}} | dict.fromkeys(
+    moves = {"failed": {"retry", "edit", "discard"}} | dict.fromkeys(
         ("active", "scheduled"), {"cancel", "fail"}
     )
     allowed = verb in moves.get(place, set())
     before = dump(client)
-    args = ["why"] if verb == "fail" else []
+    args = ["why"] if verb in ("fail", "edit") else []
     assert getattr(queue, verb)(id, *args) == allowed
     assert (dump(client) == before) == (not allowed)
 
@@ -838,7 +845,8 @@ def test_sweep_writes_this(queue: Queue, client: Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["workers", "processing", "failed", "claims", "meta", "queue", "priority", "active"]
+    "key",
+    ["workers", "processing", "failed", "groups", "claims", "meta", "queue", "priority", "active"],
 )
 def test_a_wrong_type_anywhere_stops_no_other_queue(queue: Queue, client: Redis, key: str) -> None:
     other = Queue("other", client)

@@ -12,10 +12,11 @@ from django_jobs import backoff, grave, keys
 from django_jobs.exceptions import DuplicateHandler, Fail, OptionError, PayloadError, Retry
 from django_jobs.failure import ERROR_BYTES, TRACEBACK_BYTES, Failure, cut
 from django_jobs.handlers import all_handlers, handler
-from django_jobs.job import Claimed, Job, JobRecord
+from django_jobs.job import Claimed, Job
 from django_jobs.line import Line
 from django_jobs.outcome import Policy, decide
 from django_jobs.queue import Queue
+from django_jobs.record import JobRecord
 from django_jobs.scripts import Call
 from tests.testapp.jobs import hopeless
 
@@ -97,7 +98,9 @@ def test_a_failure_fits_whatever_it_is_made_of() -> None:
 def claimed(attempt: int = 1) -> Claimed:
     number = str(attempt).encode()
     return Claimed(
-        "q", [1, b"test.broken", b"{}", b"x", b"1", number, None, b"500", b"7", b"0", b"id"], 9
+        "q",
+        [1, b"test.broken", b"{}", b"x", b"1", number, None, b"500", b"7", b"0", b"id", b"4"],
+        9,
     )
 
 
@@ -105,6 +108,7 @@ def test_what_a_claim_answers_is_read() -> None:
     read = claimed(2)
     assert (read.id, read.token, read.attempt, read.max_attempts) == ("id", 1, 2, 5)
     assert (read.timeout, read.priority, read.unknown_ms, read.enqueued_ms) == (0.5, 7, 9, 9)
+    assert read.waited_ms == 5
     assert read.job().attempts == 1
 
 

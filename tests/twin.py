@@ -135,6 +135,17 @@ class Twin:
             id: said(record) for id in self.model.jobs if (record := self.queue.job(id)) is not None
         }
 
+    def groups(self) -> dict[str, list[str]]:
+        """In which groups each failed job is; the index knows them all."""
+        names = [name.decode() for name in self.client.hkeys(self.key("groups"))]
+        keys = self.client.keys(self.key("group:*"))
+        assert {key.decode() for key in keys} == {self.key(f"group:{name}") for name in names}
+        found: dict[str, list[str]] = {}
+        for name in names:
+            for id in self.client.zrange(self.key(f"group:{name}"), 0, -1):
+                found.setdefault(id.decode(), []).append(name)
+        return found
+
     def compare(self) -> None:
         model = self.model
         with self.client.pipeline(transaction=False) as pipeline:
@@ -153,11 +164,19 @@ class Twin:
         counts = (stats.active, stats.processing, stats.failed, stats.scheduled)
         assert (*counts, stats.paused) == (*model.counts(), model.paused)
         assert self.jobs() == {id: said(job) for id, job in model.jobs.items()}
+        assert self.groups() == {id: groups_of(self.queue.job(id)) for id in model.ids("failed")}
         assert check(self.queue) == []
 
 
 def said(job: Any) -> dict[str, Any]:
     return {name: getattr(job, name) for name in FIELDS}
+
+
+def groups_of(job: Any) -> list[str]:
+    """The group that a failed job says it is in, which must be the right one."""
+    right = "?" if job.exception == "Garbage" else f"{job.handler} {job.exception}"
+    assert job.group == right
+    return [right]
 
 
 def lease_of(score: float) -> str | int:

@@ -1,4 +1,4 @@
--- Prelude 5: what operators do to jobs that are not running.
+-- Prelude 6: what operators do to jobs that are not running.
 
 -- Takes an active or scheduled job out of where it waits: 1 if its id had to be left in the list,
 -- 0 if it is out, nil if it is in another state.
@@ -16,4 +16,27 @@ local function erase(root, id)
   local listed = redis.call('HEXISTS', key, 'listed') == 1
   redis.call('DEL', key)
   if listed then redis.call('HSET', key, 'state', 'cancelled') end
+end
+
+-- failed -> active, or scheduled `delay` ms ahead; attempts begin anew, token and errors stay. An
+-- id that is still in the list takes its old place there, whatever the delay. 0 if it is not failed.
+local function revive(root, id, delay, now)
+  local job, key = job_fields(root, id, 'state', 'priority', 'listed', 'group'), job_key(root, id)
+  if not job or job[1] ~= 'failed' then return 0 end
+  exhume(root, id, job[4])
+  redis.call('HDEL', key, 'state', 'failed_at', 'exception', 'group', 'attempts', 'crashes', 'started_at',
+    'unknown_since', 'progress')
+  redis.call('HSET', key, 'due_at', now + delay)
+  if job[3] then
+    redis.call('HDEL', key, 'listed')
+    redis.call('HINCRBY', root .. ':counts', 'cancelled', -1)
+  elseif delay > 0 then
+    redis.call('HSET', key, 'state', 'scheduled')
+    schedule(root, id, now + delay, now)
+    return 1
+  else
+    place_last(root, id, tonumber(job[2]) or 0)
+  end
+  hint(root)
+  return 1
 end

@@ -2,7 +2,7 @@
 
 -- Is every index of the type it must be? One that is not stops its own queue and no other.
 local function sound(root)
-  local indexes = {processing = 'HLEN', suspects = 'HLEN', claims = 'HLEN', workers = 'ZCARD', failed = 'ZCARD'}
+  local indexes = {processing = 'HLEN', suspects = 'HLEN', claims = 'HLEN', groups = 'HLEN', workers = 'ZCARD', failed = 'ZCARD'}
   for name, size in pairs(indexes) do
     if type(redis.pcall(size, root .. ':' .. name)) == 'table' then return false end
   end
@@ -19,7 +19,7 @@ local function suspect(root, now, grace)
     if seen ~= lease then
       redis.call('HSET', suspects, worker, lease .. string.format(' %d', now))
     elseif tonumber(at) + grace <= now then
-      redis.call('HDEL', suspects, worker)
+      for _, name in ipairs({'suspects', 'about', 'orders'}) do redis.pcall('HDEL', root .. ':' .. name, worker) end
       redis.call('ZADD', workers, grace - now, worker)
       found = true
     end
@@ -44,7 +44,7 @@ local function forget(root, now, failed_ttl)
   end
   if not failed_ttl then return end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', root .. ':failed', '-inf', now - failed_ttl, 'LIMIT', 0, 100)) do
-    redis.call('ZREM', root .. ':failed', id)
+    exhume(root, id, redis.call('HGET', job_key(root, id), 'group'))
     erase(root, id)
   end
 end

@@ -34,7 +34,7 @@ end
 
 local function take(root, queue, worker, room, now, jobs)
   local ids, owners = {}, {}
-  for _, place in ipairs({'before', 'list', 'behind'}) do
+  for _, place in ipairs(PLACES) do
     for turn = 1, 10 do
       if room.slots + room.ahead < 1 or not take_from(root, place, queue, room, now, ids, jobs, turn) then break end
     end

@@ -1,4 +1,5 @@
 -- Prelude of claim, 1: the three places where claimable jobs wait.
+local PLACES = {'before', 'list', 'behind'}
 
 -- The next `count` ids of one of three places: before, in, or after the list.
 local function waiting(root, place, count)

@@ -15,7 +15,7 @@ if redis.call('HGET', root .. ':meta', 'alarm_worker') == worker then
   redis.call('HDEL', root .. ':meta', 'alarm_worker', 'alarm_at')
   hint(root)
 end
-redis.pcall('HDEL', root .. ':suspects', worker)
+for _, name in ipairs({'suspects', 'about', 'orders'}) do redis.pcall('HDEL', root .. ':' .. name, worker) end
 if ARGV[2] == '1' and #answer == 0 then
   redis.call('ZREM', root .. ':workers', worker)
   redis.call('HDEL', root .. ':claims', worker)

@@ -4,9 +4,9 @@
 -- ARGV: id
 -- Returns: 1 discarded | 0 it is not failed
 local root, id = KEYS[1], ARGV[1]
-local job = job_fields(root, id, 'state')
-if not job then return redis.call('ZREM', root .. ':failed', id) end -- its hash was lost
+local job = job_fields(root, id, 'state', 'group')
+if not job then return exhume(root, id) end -- its hash was lost
 if job[1] ~= 'failed' then return 0 end
-redis.call('ZREM', root .. ':failed', id)
+exhume(root, id, job[2])
 erase(root, id)
 return 1

@@ -16,7 +16,7 @@ while i < #ARGV do
     due = due:sub(1, 1) == '+' and now + tonumber(due:sub(2)) or tonumber(due)
     if due and due > now then
       schedule(root, id, due, now)
-      redis.call('HSET', job_key(root, id), 'state', 'scheduled')
+      redis.call('HSET', job_key(root, id), 'state', 'scheduled', 'due_at', due)
     else
       place_last(root, id, tonumber(ARGV[i + 2]))
       hint(root)

@@ -1,4 +1,4 @@
--- Prelude 3: how a job ends among the failed, and what is kept of its attempts.
+-- Prelude 3: what is kept of a job's attempts.
 
 -- Keeps the first and the newest `keep - 1` of a kind of record; the oldest between go.
 local function trim(key, kind, keep)
@@ -19,18 +19,4 @@ local function record_error(root, id, token, err, traceback, now)
   if traceback == '' then return end
   redis.call('HSET', key, 'traceback:' .. token, traceback)
   trim(key, 'traceback:', 3)
-end
-
-local function bury(root, id, exception, now)
-  redis.call('HSET', job_key(root, id), 'state', 'failed', 'failed_at', now, 'exception', exception)
-  redis.call('ZADD', root .. ':failed', now, id)
-end
-
--- What is not a job ends among the failed under a name made from its bytes; the same bytes
--- once more add nothing to the job that was made of them.
-local function bury_garbage(root, bytes, now)
-  local id = 'garbage-' .. redis.sha1hex(bytes)
-  if redis.call('EXISTS', job_key(root, id)) == 1 then return end
-  redis.call('HSET', job_key(root, id), 'payload', bytes:sub(1, 4096), 'enqueued_at', now)
-  bury(root, id, 'Garbage', now)
 end

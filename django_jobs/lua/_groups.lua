@@ -1,0 +1,44 @@
+-- Prelude 4: the failed, and their groups: one ZSET for each handler and exception class.
+
+-- Garbage is in group `?`; what would be the 1,001st group is in `other`.
+local function group_of(root, id, exception)
+  if exception == 'Garbage' then return '?' end
+  local handler = redis.call('HGET', job_key(root, id), 'handler') or ''
+  local group, groups = handler:sub(1, 200) .. ' ' .. exception:sub(1, 200), root .. ':groups'
+  local known = redis.call('HEXISTS', groups, group) == 1 or redis.call('HLEN', groups) < 1000
+  return known and group or 'other'
+end
+
+local function bury(root, id, exception, now)
+  local group = group_of(root, id, exception)
+  redis.call('HSET', job_key(root, id), 'state', 'failed', 'failed_at', now, 'exception', exception, 'group', group)
+  redis.call('ZADD', root .. ':failed', now, id)
+  redis.call('ZADD', root .. ':group:' .. group, now, id)
+  redis.call('HINCRBY', root .. ':groups', group, 1)
+end
+
+-- A job that lost its hash does not say in which group it is.
+local function find_group(root, id)
+  for _, group in ipairs(redis.call('HKEYS', root .. ':groups')) do
+    if redis.call('ZSCORE', root .. ':group:' .. group, id) then return group end
+  end
+end
+
+-- Takes a job out of the failed: 1, or 0 if it is not there. `group` as it was read, or false.
+local function exhume(root, id, group)
+  local found = redis.call('ZREM', root .. ':failed', id)
+  group = group or find_group(root, id)
+  if group and redis.call('ZREM', root .. ':group:' .. group, id) == 1 then
+    if redis.call('HINCRBY', root .. ':groups', group, -1) < 1 then redis.call('HDEL', root .. ':groups', group) end
+  end
+  return found
+end
+
+-- What is not a job ends among the failed under a name made from its bytes; the same bytes
+-- once more add nothing to the job that was made of them.
+local function bury_garbage(root, bytes, now)
+  local id = 'garbage-' .. redis.sha1hex(bytes)
+  if redis.call('EXISTS', job_key(root, id)) == 1 then return end
+  redis.call('HSET', job_key(root, id), 'payload', bytes:sub(1, 4096), 'enqueued_at', now)
+  bury(root, id, 'Garbage', now)
+end

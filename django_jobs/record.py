@@ -1,0 +1,136 @@
+"""How a job, and a queue, stand in Redis at one moment, for whoever looks."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django_jobs.job import MAX_ATTEMPTS
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How many jobs a queue has in each state."""
+
+    active: int
+    processing: int
+    failed: int
+    scheduled: int
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A failed attempt, as Redis keeps it."""
+
+    token: int
+    exception: str
+    message: str
+    at: datetime | None
+    worker: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """One job as it stands in Redis, in any state."""
+
+    id: str
+    queue: str
+    state: str
+    handler: str
+    payload: bytes
+    attempts: int
+    max_attempts: int
+    token: int
+    crashes: int
+    priority: int
+    enqueued_at: datetime | None
+    started_at: datetime | None
+    failed_at: datetime | None
+    due_at: datetime | None
+    timeout: float | None
+    exception: str
+    worker: str
+    progress: str
+    group: str
+    errors: tuple[Attempt, ...]
+    edited: tuple[tuple[int, bytes], ...]  # payloads it had before, and the token of the run
+
+    @classmethod
+    def from_hash(
+        cls, id: str, queue: str, raw: dict[bytes, bytes], *, worker: str, due: float | None
+    ) -> "JobRecord":
+        """Build it from the job's hash; a field that holds nonsense counts as absent."""
+        fields = {_text(name): value for name, value in raw.items()}
+
+        def number(name: str, default: int = 0) -> int:
+            value = fields.get(name, b"")
+            return int(value) if value.lstrip(b"-").isdigit() else default
+
+        def moment(name: str) -> datetime | None:
+            return _moment(number(name))
+
+        return cls(
+            id=id,
+            queue=queue,
+            state=_text(fields.get("state", b"active")),
+            handler=_text(fields.get("handler", b"")),
+            payload=fields.get("payload", b""),
+            attempts=number("attempts"),
+            max_attempts=number("max_attempts", MAX_ATTEMPTS),
+            token=number("token"),
+            crashes=number("crashes"),
+            priority=number("priority"),
+            enqueued_at=moment("enqueued_at"),
+            started_at=moment("started_at"),
+            failed_at=moment("failed_at"),
+            due_at=_moment(due),
+            timeout=number("timeout") / 1000 or None,
+            exception=_text(fields.get("exception", b"")),
+            worker=worker,
+            progress=_text(fields.get("progress", b"")),
+            group=_text(fields.get("group", b"")),
+            errors=_errors(fields),
+            edited=tuple(
+                (token, fields[f"payload:{token}"]) for token in _tokens(fields, "payload")
+            ),
+        )
+
+
+def _errors(fields: dict[str, bytes]) -> tuple[Attempt, ...]:
+    found = []
+    for token in _tokens(fields, "error"):
+        try:
+            error = json.loads(_text(fields[f"error:{token}"]))
+        except ValueError:
+            continue
+        found.append(
+            Attempt(
+                token=token,
+                exception=str(error.get("exception", "")),
+                message=str(error.get("message", "")),
+                at=_moment(error.get("time")),
+                worker=str(error.get("worker", "")),
+                traceback=_text(fields.get(f"traceback:{token}", b"")),
+            )
+        )
+    return tuple(found)
+
+
+def _tokens(fields: dict[str, bytes], kind: str) -> list[int]:
+    """Return the tokens under which a kind of record is kept, oldest first."""
+    names = (name.partition(":") for name in fields)
+    return sorted(int(token) for name, _, token in names if name == kind and token.isdigit())
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _moment(milliseconds: float | None) -> datetime | None:
+    if not milliseconds:
+        return None
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
