@@ -137,12 +137,15 @@ class Holding:
     # From the executor's threads.
 
     def _started(self, claimed: Claimed, deadline: float) -> None:
+        claimed.took = time.monotonic()
         self.table.start(claimed.slot, deadline)
         if deadline:
             self._limits[claimed] = deadline
             self._ring()
 
     def _ended(self, claimed: Claimed, outcome: Outcome) -> None:
+        if claimed.took:
+            claimed.took = time.monotonic() - claimed.took
         if outcome.kind == "succeeded":
             self.table.succeed(claimed.slot)
         elif outcome.failure is not None:

@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from django_jobs.exceptions import PayloadError
 from django_jobs.job import Claimed, Job
+from django_jobs.metrics import Metrics
 from django_jobs.outcome import Outcome
 from django_jobs.queue import Queue
 from django_jobs.scripts import Call
@@ -21,6 +23,7 @@ class Settling:
     """Keeps outcomes until Redis has answered for them, however long that takes."""
 
     def __init__(self, settled: Callable[[Claimed], None]) -> None:
+        self.metrics = Metrics()
         self._outcomes: dict[Claimed, Outcome] = {}
         self._settled = settled
 
@@ -43,17 +46,23 @@ class Settling:
         self._outcomes.clear()
 
     def calls(self, queues: Mapping[str, Queue], worker: str) -> list[tuple[Call, Apply]]:
-        """Return one call per queue and kind of outcome, with what takes its answer."""
+        """Return one call per queue and kind of outcome, with what takes its answer.
+
+        What was counted of earlier runs goes along, once a second.
+        """
         groups: dict[tuple[str, str], list[Claimed]] = {}
         for claimed, outcome in self._outcomes.items():
             groups.setdefault((claimed.queue, outcome.kind), []).append(claimed)
-        return [
-            (self._call(queues[queue], kind, worker, jobs), _Answer(self, jobs))
+        settles = [
+            (self._call(queues[queue], kind, worker, jobs), partial(self._answered, kind, jobs))
             for (queue, kind), jobs in groups.items()
         ]
+        return settles + [(call, lambda _: None) for call in self.metrics.calls(queues)]
 
-    def answered(self, jobs: Sequence[Claimed], answers: Sequence[int]) -> None:
-        """Forget outcomes that were answered, and tell of those that were applied."""
+    def _answered(self, kind: str, jobs: Sequence[Claimed], answers: Sequence[int]) -> None:
+        """Forget outcomes that were answered; count, and tell of, those that were applied."""
+        applied = [claimed for claimed, answer in zip(jobs, answers, strict=True) if answer == 1]
+        self.metrics.add(jobs[0].queue, kind, applied)
         for claimed, answer in zip(jobs, answers, strict=True):
             outcome = self._outcomes.pop(claimed, None)
             self._settled(claimed)
@@ -84,15 +93,6 @@ class Settling:
                 worker, [(job.id, job.token, delay, why) for job, delay, why in whys]
             )
         return queue.settle_failed(worker, [(job.id, job.token, why) for job, _, why in whys])
-
-
-class _Answer:
-    def __init__(self, settling: Settling, jobs: list[Claimed]) -> None:
-        self._settling = settling
-        self._jobs = jobs
-
-    def __call__(self, reply: Any) -> None:
-        self._settling.answered(self._jobs, reply)
 
 
 def tell(claimed: Claimed, outcome: Outcome) -> None:

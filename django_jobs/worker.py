@@ -9,6 +9,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -54,7 +55,7 @@ class Worker:
         self._settling = Settling(self._holding.forget)
         self._claiming = Claiming(self.queues, table, options, self._holding, self._settling)
         self._sweeper = Sweeper(options.lease, options.failed_ttl_of, self._claiming.disown)
-        self._stopping = False
+        self._stopping = self._quiet = False
         self._quiet_until, self._failures = 0.0, 0
 
     def run(self) -> int:
@@ -82,6 +83,8 @@ class Worker:
                 what, *words = self._pipe.recv()
                 if what == "stop":
                     self._stop()
+                elif what == "quiet":
+                    self._quiet = True
                 elif what == "queues":
                     self._serve(words[0])
                 elif what == "recovered":
@@ -119,14 +122,18 @@ class Worker:
         jobs, memory = self.options.max_jobs, self.options.max_memory
         if not self._claiming.ended:  # a worker that did nothing would be renewed for ever
             return False
-        return bool((jobs and self._claiming.ended >= jobs) or (memory and _memory() > memory))
+        return bool((jobs and self._claiming.ended >= jobs) or (memory and resident() > memory))
 
     def _over(self) -> bool:
         if len(self._holding) or self._claiming.pending or self._sweeper:
             return False
-        return self._stopping or (self.options.drain and self._claiming.found_nothing)
+        drained = self.options.drain and (self._claiming.found_nothing or self._quiet)
+        return self._stopping or drained
 
     def _end(self) -> int:
+        if counts := self._settling.metrics.calls(self.queues, last=True):
+            with suppress(RedisError, OSError):
+                self._line.run(counts)
         self._line.close()
         self._rest.close()
         recycled = self._stopping and bool(self.options.max_jobs or self.options.max_memory)
@@ -167,7 +174,8 @@ class Worker:
 
     def _claims(self, *, settling: bool) -> Calls:
         order = self.options.order(self.queues.values())
-        calls = self._claiming.calls(order, claim=not self._stopping, settling=settling)
+        claim = not (self._stopping or self._quiet)
+        calls = self._claiming.calls(order, claim=claim, settling=settling)
         return calls + self._sweeper.calls(order, self._claiming.id, look=not self._stopping)
 
     def _apply(self, calls: Calls) -> Exception | None:
@@ -197,9 +205,11 @@ class Worker:
         if now < self._quiet_until:
             times.append(self._quiet_until)
         elif not self._stopping:
-            times += [self._claiming.look_at, self._sweeper.due]
-            if self._claiming.room()[0] and not self._ask_for_hint():
-                return
+            times.append(self._sweeper.due)
+            if not self._quiet:
+                times.append(self._claiming.look_at)
+                if self._claiming.room()[0] and not self._ask_for_hint():
+                    return
         if self._rest.sleep(min(times) - now, self._holding.any_done):
             self._claiming.hungry = True
             if self._round_trip() and self._claiming.enter():  # no detour: somebody waits
@@ -214,10 +224,10 @@ class Worker:
         return True
 
 
-def _memory() -> int:
-    """Return this process' resident memory in MB (Linux; 0 elsewhere)."""
+def resident(pid: int | str = "self") -> int:
+    """Return the resident memory of a process in MB (Linux; 0 elsewhere)."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
