@@ -1,10 +1,12 @@
 """A worker process: how it is started, what its supervisor knows of it, and how it lives."""
 
 import ctypes
+import json
 import logging
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +21,8 @@ from django.apps import apps
 from django_jobs.claims import new_worker
 from django_jobs.flight import FlightTable
 from django_jobs.queue import Queue
-from django_jobs.worker import Worker
+from django_jobs.version import __version__
+from django_jobs.worker import Worker, resident
 from django_jobs.worker_options import WorkerOptions
 
 log = logging.getLogger("django_jobs")
@@ -38,8 +41,25 @@ class Child:
     table: FlightTable
     pipe: Connection
     began: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.time)
     timed_out: bool = False
     reported: bool = False
+
+    def about(self, state: str, queues: Sequence[str], concurrency: int) -> str:
+        """Return what may be known of the worker, as a line of JSON."""
+        facts = {
+            "host": socket.gethostname(),
+            "pid": self.process.pid,
+            "supervisor": os.getpid(),
+            "version": __version__,
+            "state": state,
+            "queues": list(queues),
+            "concurrency": concurrency,
+            "busy": len(self.table.flights()),
+            "memory": resident(self.process.pid or 0),
+            "started": round(self.started),
+        }
+        return json.dumps(facts)
 
     def tell(self, *words: Any) -> None:
         """Send word to the worker's main loop."""

@@ -1,7 +1,7 @@
 """What concerns several queues of one Redis at once: claim, beat, sweep; and their answers."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,6 +74,12 @@ def read_claim(reply: list[Any], queues: Sequence[Rooted]) -> ClaimAnswer:
 def beat_call(queues: Sequence[Rooted], lease: float, workers: Sequence[str]) -> Call:
     """Register workers, and renew their leases; the answer names those that are closed."""
     return Call(get_script("beat"), _all_keys(queues), (round(lease * 1000), *workers))
+
+
+def report_call(queues: Sequence[Rooted], workers: Mapping[str, str]) -> Call:
+    """Write down what workers say of themselves; the answer is what they were told."""
+    said = tuple(value for pair in workers.items() for value in pair)
+    return Call(get_script("report"), _all_keys(queues), said)
 
 
 def sweep_call(

@@ -19,8 +19,8 @@ from redis.retry import Retry
 
 from django_jobs import flight, grave
 from django_jobs.child import STOP_SIGNALS, Child, OpenQueue, start_child
-from django_jobs.claims import BEATS_PER_LEASE, beat_call
-from django_jobs.line import Line
+from django_jobs.claims import BEATS_PER_LEASE, beat_call, report_call
+from django_jobs.line import Line, checked
 from django_jobs.queue import Queue
 from django_jobs.worker import RECYCLE
 from django_jobs.worker_options import WorkerOptions
@@ -66,7 +66,7 @@ class Supervisor:
         self._missing = processes
         self._stop_at: float | None = None
         self._signals = 0
-        self._silent = False
+        self._silent = self._quiet = False
         self._wake, self._wake_in = socket.socketpair()
 
     def run(self) -> int:
@@ -141,6 +141,8 @@ class Supervisor:
         names = [queue.name for queue in self._queues]
         child = start_child(names, self._open_queue, self._options, self._children)
         self._children.append(child)
+        if self._quiet:
+            child.tell("quiet")
         self._beat_at = 0.0
 
     def _reap(self, child: Child) -> None:
@@ -218,13 +220,13 @@ class Supervisor:
 
     def _beat(self, now: float) -> None:
         self._beat_at = now + self._options.lease / BEATS_PER_LEASE
-        workers = [child.table.worker for child in self._children]
-        if not workers:
+        about = self._about()
+        if not about:
             return
+        beat = beat_call(self._queues, self._options.lease, list(about))
         try:
-            for reply in self._line.run([beat_call(self._queues, self._options.lease, workers)]):
-                if isinstance(reply, Exception):
-                    raise reply
+            _, told = checked(self._line.run([beat, report_call(self._queues, about)]))
+            self._follow(told)
             self._find_queues()
         except (RedisError, OSError) as error:
             self._line.close()
@@ -233,6 +235,25 @@ class Supervisor:
             self._silent = True
         else:
             self._silent = False
+
+    def _about(self) -> dict[str, str]:
+        """Return each worker's id, and what is told of it to whoever looks."""
+        state = "stopping" if self._stop_at is not None else "quiet" if self._quiet else "running"
+        names, concurrency = [queue.name for queue in self._queues], self._options.concurrency
+        return {
+            child.table.worker: child.about(state, names, concurrency) for child in self._children
+        }
+
+    def _follow(self, orders: Sequence[bytes]) -> None:
+        """Do what somebody told one of the workers, with all of them."""
+        if b"stop" in orders and not self._signals:
+            log.info("Told to stop.")
+            self._signals = 1
+        if b"quiet" in orders and not self._quiet:
+            log.info("Told to go quiet: jobs under way go on, no others are claimed.")
+            self._quiet = True
+            for child in self._children:
+                child.tell("quiet")
 
     def _find_queues(self) -> None:
         names = self._discover() if self._discover else []
