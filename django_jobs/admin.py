@@ -20,12 +20,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from redis.exceptions import RedisError
 
-from django_jobs import job as jobs
-from django_jobs import keys, monitor
+from django_jobs import keys
+from django_jobs import record as jobs
 from django_jobs.connection import get_queue, queue_names
 from django_jobs.exceptions import JobsError
 from django_jobs.models import JobQueue, JobRecord
+from django_jobs.monitor import counts, pages, shown
 from django_jobs.queue import Queue
+from django_jobs.redact import Redactor
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[Any]
@@ -126,7 +128,7 @@ class JobQueueAdmin(RedisAdmin):
             request,
             "jobqueue/list.html",
             title=_("Queues"),
-            queues=monitor.all_stats(known_queues().values()),
+            queues=counts.all_stats(known_queues().values()),
             may_pause=self.may(request, "pause_queue"),
             may_view_jobs=self.may(request, "view_job"),
             **(extra_context or {}),
@@ -179,12 +181,12 @@ class JobRecordAdmin(RedisAdmin):
             return HttpResponseRedirect(request.get_full_path())
         queues, name = known_queues(), request.GET.get("queue", "")
         chosen = [queue for queue in queues.values() if name in ("", queue.name)]
-        before = monitor.Position.parse(request.GET.get("before", ""))
-        page = monitor.failed_page(
-            chosen,
-            before=before,
-            after=monitor.Position.parse(request.GET.get("after", "")),
-            payload=self.may(request, "view_job_payload"),
+        after = pages.Position.parse(request.GET.get("before", ""))
+        page = pages.page(
+            pages.failed(chosen),
+            self.reader(request),
+            after=after,
+            before=pages.Position.parse(request.GET.get("after", "")),
         )
         return self.page(
             request,
@@ -193,8 +195,8 @@ class JobRecordAdmin(RedisAdmin):
             page=page,
             queues=list(queues),
             queue=name,
-            total=sum(stats.failed for stats in monitor.all_stats(chosen).values()),
-            first=before is None and not page.newer,
+            total=sum(stats.failed for stats in counts.all_stats(chosen).values()),
+            first=after is None and not page.before,
             **self.rights(request),
             **(extra_context or {}),
         )
@@ -214,7 +216,8 @@ class JobRecordAdmin(RedisAdmin):
             self.act(request, [object_id])
             return HttpResponseRedirect(back)
         rights = self.rights(request)
-        found = self.find(object_id, payload=rights["may_view_payload"])
+        reader = self.reader(request)
+        found = self.find(object_id, reader)
         if found is None:
             messages.warning(request, _("There is no such job: it succeeded or was discarded."))
             return HttpResponseRedirect(back)
@@ -224,7 +227,7 @@ class JobRecordAdmin(RedisAdmin):
             title=_("Job %(id)s") % {"id": found.id},
             job=found,
             errors=found.errors[::-1],
-            payload=monitor.payload_text(found.payload),
+            payload=reader.payload_of(found.payload),
             object_id=object_id,
             is_failed=found.state == "failed",
             **rights,
@@ -246,11 +249,15 @@ class JobRecordAdmin(RedisAdmin):
             "may_view_payload": self.may(request, "view_job_payload"),
         }
 
-    def find(self, object_id: str, *, payload: bool) -> jobs.JobRecord | None:
+    def reader(self, request: HttpRequest) -> shown.Reader:
+        """Return who looks."""
+        return shown.Reader(Redactor(()), payload=self.may(request, "view_job_payload"))
+
+    def find(self, object_id: str, reader: shown.Reader) -> jobs.JobRecord | None:
         """Return a job by `queue:id`."""
         name, _colon, id = object_id.partition(":")
         queue = known_queues().get(name)
-        return monitor.find_job(queue, id, payload=payload) if queue and id else None
+        return shown.find_job(queue, id, reader) if queue and id else None
 
     def act(self, request: HttpRequest, object_ids: Iterable[str]) -> None:
         """Retry or discard jobs, as the form says; those no longer failed are left alone."""

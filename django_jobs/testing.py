@@ -19,12 +19,13 @@ from django_jobs.caught import Caught
 from django_jobs.connection import get_client, get_queue, queue_names
 from django_jobs.executor import call_handler
 from django_jobs.handlers import Handler, get_handler
-from django_jobs.job import Claimed, Job, JobRecord, decode_payload, encode_payload
+from django_jobs.job import Claimed, Job, decode_payload, encode_payload
 from django_jobs.line import run_many
-from django_jobs.monitor import by_client
+from django_jobs.monitor.reading import by_client
 from django_jobs.outcome import Outcome, Policy, decide, find_handler
 from django_jobs.push import Push
 from django_jobs.queue import Queue
+from django_jobs.record import JobRecord
 from django_jobs.settling import Settling
 from django_jobs.solo import Solo
 

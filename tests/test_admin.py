@@ -12,9 +12,11 @@ from django.test import Client
 from django.urls import reverse
 from redis import Redis
 
-from django_jobs import monitor
 from django_jobs.connection import get_queue
+from django_jobs.monitor import pages
+from django_jobs.monitor.shown import Reader
 from django_jobs.queue import Queue
+from django_jobs.redact import Redactor
 
 pytestmark = pytest.mark.django_db
 QUEUES = "/admin/django_jobs/jobqueue/"
@@ -254,10 +256,15 @@ def test_paging_shows_every_job_once_even_at_one_millisecond(client: Redis, web:
 def test_paging_goes_on_when_the_job_at_the_edge_was_retried(client: Redis) -> None:
     queue = get_queue("a")
     bury(queue, client, {f"{i:03}": 1000 for i in range(9)})
-    page = monitor.failed_page([queue], size=3)
+    page = pages.page(pages.failed([queue]), Reader(Redactor(())), size=3)
     queue.discard(page.rows[-1].id)
-    before = monitor.Position.parse(page.older)
-    assert [row.id for row in monitor.failed_page([queue], before=before, size=3).rows] == [
+    before = pages.Position.parse(page.after)
+    assert [
+        row.id
+        for row in pages.page(
+            pages.failed([queue]), Reader(Redactor(())), after=before, size=3
+        ).rows
+    ] == [
         "005",
         "004",
         "003",

@@ -1,33 +1,27 @@
-"""The read side over several queues: counts, pages of failed jobs, what may be shown.
-
-Each queue brings its own client, so queues of several Redis servers can stand on one page.
-"""
+"""Pages of jobs in one state; those of failed and scheduled jobs by a cursor, whatever moves."""
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
-from redis.exceptions import RedisError, ResponseError
-
 from django_jobs import keys
-from django_jobs.exceptions import PayloadError
-from django_jobs.job import JobRecord, Stats, decode_payload
-from django_jobs.line import run_many
+from django_jobs.monitor.groups import Group
+from django_jobs.monitor.reading import Command, ask, moment, number, text
+from django_jobs.monitor.shown import Reader
 from django_jobs.queue import Queue
-from django_jobs.scripts import Call, get_script
 
-PAGE = 50
+SIZE = 50
 CHUNK = 1000  # ids read at once to get past those that failed in the same millisecond
-SHOWN = 65_536  # characters of a payload, message or traceback
-FIELDS = ("handler", "exception", "attempts", "max_attempts", "token")
+SEARCHED = 5000  # jobs that one search looks at
+FIELDS = ("handler", "exception", "attempts", "max_attempts", "token", "enqueued_at", "started_at")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """Where a failed job stands among all of them; unique, so that paging loses nothing."""
+    """Where a job stands among all of its state; unique, so that paging loses nothing."""
 
     score: float
     queue: str
@@ -42,15 +36,25 @@ class Position:
         score, _, rest = text.partition(":")
         queue, colon, id = rest.partition(":")
         try:
-            number = float(score)
+            value = float(score)
         except ValueError:
             return None
-        return cls(number, queue, id.encode()) if colon and math.isfinite(number) else None
+        return cls(value, queue, id.encode()) if colon and math.isfinite(value) else None
 
 
 @dataclass(frozen=True, slots=True)
-class FailedRow:
-    """A failed job as a list shows it; `message` is empty for who may not see it."""
+class Source:
+    """A sorted set of jobs of one queue; `since` and `until` are the scores that count."""
+
+    queue: Queue
+    key: bytes
+    since: float = -math.inf
+    until: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A job as a list shows it; `at` is when it failed, is due, was pushed, or began."""
 
     id: str
     queue: str
@@ -59,7 +63,8 @@ class FailedRow:
     message: str
     attempts: int
     max_attempts: int
-    failed_at: datetime | None
+    at: datetime | None
+    worker: str = ""
 
     @property
     def object_id(self) -> str:
@@ -69,198 +74,189 @@ class FailedRow:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Failed jobs, newest first; `newer` and `older` lead to the next pages, "" if none."""
+    """Jobs in order; `before` and `after` lead to the pages around it, "" if there is none."""
 
-    rows: list[FailedRow]
-    newer: str
-    older: str
-
-
-def by_client(queues: Iterable[Queue]) -> list[list[Queue]]:
-    """Return the queues in groups that share a Redis."""
-    groups: dict[int, list[Queue]] = {}
-    for queue in queues:
-        groups.setdefault(id(queue.client), []).append(queue)
-    return list(groups.values())
+    rows: list[Row]
+    before: str = ""
+    after: str = ""
+    looked_at: int = 0  # by a search
 
 
-def all_stats(queues: Iterable[Queue]) -> dict[str, Stats]:
-    """Return the counts of each queue by its name, one round trip per Redis. Raises RedisError."""
-    found = {}
-    for group in by_client(queues):
-        calls = [Call(get_script("stats"), queue.keys, ()) for queue in group]
-        replies = run_many(group[0].client, calls)
-        for queue, (active, processing, failed, scheduled, paused) in zip(
-            group, replies, strict=True
-        ):
-            found[queue.name] = Stats(active, processing, failed, scheduled, bool(paused))
-    return dict(sorted(found.items()))
+def failed(queues: Iterable[Queue], since: float = -math.inf) -> list[Source]:
+    """Return where all failed jobs of some queues stand; `since` in ms."""
+    return [Source(queue, f"{queue.root}:failed".encode(), since) for queue in queues]
 
 
-def failed_page(
-    queues: Sequence[Queue],
+def failed_of(groups: Iterable[Group], since: float = -math.inf) -> list[Source]:
+    """Return where the failed jobs of some groups stand."""
+    return [Source(group.queue, group.key, since) for group in groups]
+
+
+def scheduled(queues: Iterable[Queue]) -> list[Source]:
+    """Return where the scheduled jobs of some queues stand."""
+    return [Source(queue, f"{queue.root}:scheduled".encode()) for queue in queues]
+
+
+def page(
+    sources: Sequence[Source],
+    reader: Reader,
     *,
     before: Position | None = None,
     after: Position | None = None,
-    size: int = PAGE,
-    payload: bool = False,
+    size: int = SIZE,
+    newest_first: bool = True,
 ) -> Page:
-    """Return a page of the failed jobs older than `before`, or newer than `after`.
+    """Return the page that follows `after`, or comes before `before`; with neither the first.
 
-    With neither, the newest. Only with `payload` are exception messages read at all.
     Raises RedisError.
     """
-    if after is not None:
-        found = _beyond(queues, after, size + 1, newer=True)
+    if before is not None:
+        found = _beyond(sources, before, size + 1, rising=newest_first)
         if len(found) > size:
             found = found[:size][::-1]
-            return Page(_rows(queues, found, payload=payload), str(found[0]), str(found[-1]))
-        before = None  # the first page: fill it
-    found = _beyond(queues, before, size + 1, newer=False)
-    older = str(found[size - 1]) if len(found) > size else ""
+            return Page(rows(sources, found, reader), str(found[0]), str(found[-1]))
+        after = None  # that is the first page: fill it
+    found = _beyond(sources, after, size + 1, rising=not newest_first)
+    more = str(found[size - 1]) if len(found) > size else ""
     found = found[:size]
-    newer = str(found[0]) if before is not None and found else ""
-    return Page(_rows(queues, found, payload=payload), newer, older)
+    back = str(found[0]) if after is not None and found else ""
+    return Page(rows(sources, found, reader), back, more)
 
 
-def find_job(queue: Queue, id: str, *, payload: bool = False) -> JobRecord | None:
-    """Return a job as it may be shown: without `payload` nothing that a user's data is in."""
-    record = queue.job(id)
-    if record is None:
-        return None
-    errors = tuple(
-        replace(
-            error,
-            exception=printable(error.exception),
-            message=printable(error.message) if payload else "",
-            traceback=printable(error.traceback) if payload else "",
-        )
-        for error in record.errors
+def search(
+    sources: Sequence[Source],
+    wanted: str,
+    reader: Reader,
+    *,
+    after: Position | None = None,
+    size: int = SIZE,
+) -> Page:
+    """Return the newest jobs in which a text stands, of the next 5,000; see `looked_at`.
+
+    It is looked for in id, handler and exception class; for a reader of payloads in the
+    message and the payload, too. Raises RedisError.
+    """
+    wanted, looked_at, matches = wanted.casefold(), 0, list[Row]()
+    while looked_at < SEARCHED:
+        found = _beyond(sources, after, 500, rising=False)
+        for row, hay in _haystacks(sources, found, reader):
+            if wanted in hay.casefold() and len(matches) < size:
+                matches.append(row)
+                after = next(p for p in found if (p.queue, text(p.id)) == (row.queue, row.id))
+        if len(matches) == size:
+            return Page(matches, "", str(after), looked_at + found.index(cast(Position, after)) + 1)
+        looked_at += len(found)
+        if len(found) < 500:
+            return Page(matches, "", "", looked_at)
+        after = found[-1]
+    return Page(matches, "", str(after), looked_at)
+
+
+def positions(sources: Sequence[Source], number: int) -> list[Position]:
+    """Return the first jobs of some sources, the oldest first. Raises RedisError."""
+    return _beyond(sources, None, number, rising=True)
+
+
+def rows(sources: Iterable[Source], found: Sequence[Position], reader: Reader) -> list[Row]:
+    """Return what stands at the positions, in their order; those without a job are left out."""
+    made: dict[Position, Row] = {}
+    for queue in {source.queue.name: source.queue for source in sources}.values():
+        mine = [position for position in found if position.queue == queue.name]
+        fields = ask(queue, [_hmget(queue, position.id, FIELDS) for position in mine])
+        messages = _messages(queue, mine, fields, reader)
+        for position, values, message in zip(mine, fields, messages, strict=True):
+            if values is not None and any(value is not None for value in values):
+                made[position] = row_of(position, values, message)
+    return [made[position] for position in found if position in made]
+
+
+def row_of(position: Position, values: Sequence[bytes | None], message: str = "") -> Row:
+    """Return a row from the FIELDS of a job's hash; its time is the position's score."""
+    handler, exception, attempts, most, *_ = values
+    return Row(
+        id=text(position.id),
+        queue=position.queue,
+        handler=text(handler),
+        exception=text(exception),
+        message=message,
+        attempts=number(attempts),
+        max_attempts=number(most) or 5,
+        at=moment(position.score),
     )
-    shown = record if payload else replace(record, payload=b"", progress="")
-    return replace(shown, errors=errors)
-
-
-def payload_text(raw: bytes) -> str:
-    """Return a payload for the eye: indented if it is JSON, else as it is; at most 64 K."""
-    try:
-        text = json.dumps(decode_payload(raw), indent=2, ensure_ascii=False)
-    except (PayloadError, ValueError, RecursionError):
-        text = raw.decode("utf-8", "replace")
-    return printable(text)
-
-
-def printable(text: str) -> str:
-    """Return a text that any page can hold: no lone surrogates, at most 64 K."""
-    cut = text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
-    return cut.encode("utf-8", "replace").decode()
 
 
 def _beyond(
-    queues: Iterable[Queue], cursor: Position | None, number: int, *, newer: bool
+    sources: Iterable[Source], cursor: Position | None, number: int, *, rising: bool
 ) -> list[Position]:
     """Return the `number` positions next to the cursor, the nearest first."""
     found = [
-        position for queue in queues for position in _beyond_of(queue, cursor, number, newer=newer)
+        position
+        for source in sources
+        for position in _beyond_of(source, cursor, number, rising=rising)
     ]
-    return sorted(found, reverse=not newer)[:number]
+    return sorted(found, reverse=not rising)[:number]
 
 
 def _beyond_of(
-    queue: Queue, cursor: Position | None, number: int, *, newer: bool
+    source: Source, cursor: Position | None, number: int, *, rising: bool
 ) -> list[Position]:
-    key = f"{queue.root}:failed"
-    edge: Any = cursor.score if cursor else "-inf" if newer else "+inf"
-    read = queue.client.zrangebyscore if newer else queue.client.zrevrangebyscore
+    low, high = source.since, source.until
+    if cursor is not None:
+        low, high = (max(low, cursor.score), high) if rising else (low, min(high, cursor.score))
+    redis: Any = source.queue.client
     found: list[Position] = []
     start, chunk = 0, number
-    while True:
-        page = cast(
-            list[tuple[bytes, float]],
-            read(key, edge, "+inf" if newer else "-inf", start=start, num=chunk, withscores=True),
-        )
-        for id, score in page:
-            position = Position(score, queue.name, id)
-            if cursor is None or (position > cursor if newer else position < cursor):
+    while low <= high:
+        if rising:
+            some = redis.zrangebyscore(source.key, low, high, start, chunk, withscores=True)
+        else:
+            some = redis.zrevrangebyscore(source.key, high, low, start, chunk, withscores=True)
+        for id, score in some:
+            position = Position(score, source.queue.name, id)
+            if cursor is None or (position > cursor if rising else position < cursor):
                 found.append(position)
-        if len(found) >= number or len(page) < chunk:
-            return found[:number]
+        if len(found) >= number or len(some) < chunk:
+            break
         start, chunk = start + chunk, CHUNK
-
-
-def _rows(
-    queues: Iterable[Queue], positions: Sequence[Position], *, payload: bool
-) -> list[FailedRow]:
-    """Return what the positions hold, in their order; those without a job are left out."""
-    found = {}
-    for queue in queues:
-        mine = [position for position in positions if position.queue == queue.name]
-        fields = _read(queue, [("HMGET", position, FIELDS) for position in mine])
-        messages = _messages(queue, mine, fields) if payload else [""] * len(mine)
-        for position, row, message in zip(mine, fields, messages, strict=True):
-            if row is not None and any(value is not None for value in row):
-                found[position] = _row(position, row, message)
-    return [found[position] for position in positions if position in found]
-
-
-def _row(position: Position, fields: list[bytes | None], message: str) -> FailedRow:
-    handler, exception, attempts, most, _ = fields
-    return FailedRow(
-        id=position.id.decode("utf-8", "replace"),
-        queue=position.queue,
-        handler=_text(handler),
-        exception=_text(exception),
-        message=message,
-        attempts=_number(attempts),
-        max_attempts=_number(most),
-        failed_at=_moment(position.score),
-    )
+    return found[:number]
 
 
 def _messages(
-    queue: Queue, positions: Sequence[Position], fields: Sequence[list[bytes | None] | None]
+    queue: Queue, found: Sequence[Position], fields: Sequence[Any], reader: Reader
 ) -> list[str]:
     """Return the message of each job's last attempt."""
+    if not reader.payload:
+        return [""] * len(found)
     wanted = [
-        ("HMGET", position, (f"error:{_number(row[-1] if row else None)}",))
-        for position, row in zip(positions, fields, strict=True)
+        _hmget(queue, position.id, (f"error:{number(values[4]) if values else 0}",))
+        for position, values in zip(found, fields, strict=True)
     ]
-    messages = []
-    for reply in _read(queue, wanted):
-        try:
-            messages.append(
-                printable(str(json.loads(_text(reply[0] if reply else None))["message"]))
-            )
-        except (ValueError, TypeError, LookupError, RecursionError):
-            messages.append("")
-    return messages
+    return [_message(reply[0] if reply else None, reader) for reply in ask(queue, wanted)]
 
 
-def _read(
-    queue: Queue, commands: Iterable[tuple[str, Position, Sequence[str]]]
-) -> list[list[bytes | None] | None]:
-    """Read from job hashes in one round trip; None where there is something else."""
-    with queue.client.pipeline(transaction=False) as pipeline:
-        for verb, position, names in commands:
-            key = keys.job(queue.root, "").encode() + position.id
-            pipeline.execute_command(verb, key, *names)
-        replies = pipeline.execute(raise_on_error=False)
-    for reply in replies:
-        if isinstance(reply, RedisError) and not isinstance(reply, ResponseError):
-            raise reply
-    return [None if isinstance(reply, Exception) else reply for reply in replies]
-
-
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode("utf-8", "replace")
-
-
-def _number(value: bytes | None) -> int:
-    return int(value) if value is not None and value.isdigit() and len(value) < 20 else 0
-
-
-def _moment(milliseconds: float) -> datetime | None:
+def _message(raw: bytes | None, reader: Reader) -> str:
     try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
+        return reader.text(str(json.loads(text(raw))["message"]))
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return ""
+
+
+def _haystacks(
+    sources: Sequence[Source], found: Sequence[Position], reader: Reader
+) -> Iterator[tuple[Row, str]]:
+    """Yield each job's row, and the text that is searched."""
+    payloads: dict[str, str] = {}
+    if reader.payload:
+        for queue in {source.queue.name: source.queue for source in sources}.values():
+            mine = [position for position in found if position.queue == queue.name]
+            replies = ask(queue, [_hmget(queue, position.id, ("payload",)) for position in mine])
+            for position, reply in zip(mine, replies, strict=True):
+                shown = reader.payload_of(reply[0] or b"") if reply else ""
+                payloads[f"{queue.name}:{text(position.id)}"] = shown
+    for row in rows(sources, found, reader):
+        payload = payloads.get(row.object_id, "")
+        yield row, f"{row.id}\n{row.handler}\n{row.exception}\n{row.message}\n{payload}"
+
+
+def _hmget(queue: Queue, id: bytes, names: Sequence[str]) -> Command:
+    return ("HMGET", keys.job(queue.root, "").encode() + id, *names)

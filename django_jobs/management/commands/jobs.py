@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_jobs.connection import get_queue, queue_names
 from django_jobs.management.commands import runjobs
-from django_jobs.monitor import all_stats
+from django_jobs.monitor.counts import all_stats
 from django_jobs.runner import plain_errors
 
 COUNTS = ("active", "processing", "scheduled", "failed")

@@ -1,0 +1,50 @@
+"""How many jobs are where, and for how long the oldest waits."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django_jobs.line import run_many
+from django_jobs.monitor.reading import ask, by_client, number
+from django_jobs.queue import Queue
+from django_jobs.record import Stats
+from django_jobs.scripts import Call, get_script
+
+
+def all_stats(queues: Iterable[Queue]) -> dict[str, Stats]:
+    """Return the counts of each queue by its name, one round trip per Redis. Raises RedisError."""
+    found = {}
+    for group in by_client(queues):
+        calls = [Call(get_script("stats"), queue.keys, ()) for queue in group]
+        replies = run_many(group[0].client, calls)
+        for queue, (active, processing, failed, scheduled, paused) in zip(
+            group, replies, strict=True
+        ):
+            found[queue.name] = Stats(active, processing, failed, scheduled, bool(paused))
+    return dict(sorted(found.items()))
+
+
+def oldest_waits(queues: Iterable[Queue]) -> dict[str, float]:
+    """Return for how many seconds the next job of each queue's list has waited; 0 if none does."""
+    found = {}
+    for group in by_client(queues):
+        heads = ask(group[0], [("LINDEX", f"{queue.root}:active", -1) for queue in group])
+        commands: list[Any] = [
+            ("HMGET", f"{queue.root}:job:".encode() + (head or b""), "due_at", "enqueued_at")
+            for queue, head in zip(group, heads, strict=True)
+        ]
+        *jobs, clock = ask(group[0], [*commands, ("TIME",)])
+        now = milliseconds(clock)
+        for queue, job in zip(group, jobs, strict=True):
+            since = number(job[0]) or number(job[1]) if job else 0
+            found[queue.name] = max(0.0, (now - since) / 1000) if since else 0.0
+    return found
+
+
+def server_time(queue: Queue) -> float:
+    """Return the time by the clock of the queue's Redis, in ms."""
+    return milliseconds(ask(queue, [("TIME",)])[0])
+
+
+def milliseconds(clock: tuple[int, int]) -> float:
+    """Return what TIME says, in ms."""
+    return clock[0] * 1000 + clock[1] / 1000
