@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.glob("*.py"))
 
 # Each module imports only from rows above its own.
 LAYERS = [
-    {"exceptions", "signals", "keys", "backoff", "caught", "reload"},
+    {"exceptions", "signals", "keys", "backoff", "caught", "reload", "redact"},
     {"job", "handlers", "flight", "embedded", "beats", "failure", "databases"},
     {"conf", "options", "scripts"},
     {"line"},
