@@ -22,12 +22,12 @@ from redis.exceptions import RedisError
 
 from django_jobs import keys
 from django_jobs import record as jobs
+from django_jobs.conf import get_settings
 from django_jobs.connection import get_queue, queue_names
 from django_jobs.exceptions import JobsError
 from django_jobs.models import JobQueue, JobRecord
 from django_jobs.monitor import counts, pages, shown
 from django_jobs.queue import Queue
-from django_jobs.redact import Redactor
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[Any]
@@ -251,7 +251,7 @@ class JobRecordAdmin(RedisAdmin):
 
     def reader(self, request: HttpRequest) -> shown.Reader:
         """Return who looks."""
-        return shown.Reader(Redactor(()), payload=self.may(request, "view_job_payload"))
+        return shown.Reader(get_settings().redactor, payload=self.may(request, "view_job_payload"))
 
     def find(self, object_id: str, reader: shown.Reader) -> jobs.JobRecord | None:
         """Return a job by `queue:id`."""

@@ -1,9 +1,9 @@
 """The setting JOBS: its defaults, what is wrong with it, and who wins."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from redis import ConnectionPool
 from django_jobs import backoff, keys
 from django_jobs.handlers import check_max_attempts
 from django_jobs.job import MAX_ATTEMPTS
+from django_jobs.redact import NAMES, Redactor
 
 LOCAL = "redis://127.0.0.1:6379/0"
 ENVIRONMENT = ("JOBS_URL", "REDIS_URL")
@@ -40,6 +41,7 @@ class Settings:
     LEASE: float = 15.0  # seconds
     MAX_PAYLOAD: int = 1_048_576  # bytes
     UNKNOWN_HANDLER_WAIT: float = 900.0  # seconds
+    REDACT: Sequence[str] = NAMES
     MAX_ATTEMPTS: int = MAX_ATTEMPTS
     BACKOFF: backoff.Backoff | None = None
     TIMEOUT: float | None = None  # seconds
@@ -59,6 +61,11 @@ class Settings:
         if problem := url_problem(url):
             raise ImproperlyConfigured(f"{name} in the environment: {problem}")
         return url
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """Return what hides the values that REDACT names."""
+        return Redactor(self.REDACT)
 
 
 def get_settings() -> Settings:
@@ -152,8 +159,18 @@ def _check(name: str, value: Any) -> None:
         check_max_attempts(value)
     if name == "BACKOFF" and (problem := backoff.problem(value)):
         raise ValueError(f"{problem}.")
+    if name == "REDACT":
+        _check_names(value)
     if name in RANGES and not (value is None and name in ("TIMEOUT", "FAILED_TTL")):
         _check_range(value, *RANGES[name])
+
+
+def _check_names(value: object) -> None:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{value!r} is not a list of names.")
+    for name in value:
+        if not isinstance(name, str) or not re.search(r"[^\W_]", name):
+            raise ValueError(f"{name!r} is no name.")
 
 
 def _check_range(value: object, least: float, most: int, unit: str) -> None:
