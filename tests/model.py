@@ -187,12 +187,9 @@ class Model:
         return state, [(self.name, job.id, job.token, job.attempts) for job in taken]
 
     def _take(self, room: Room) -> list[Job]:
-        ranked = [self.jobs[id] for id in self.ranked()]
-        before = [job.id for job in ranked if job.priority > 0]
-        behind = [job.id for job in ranked if job.priority < 0]
         taken: list[Job] = []
         passed: list[str] = []  # stale ones go with the next job that is taken
-        for id in [*before, *self.line, *behind]:
+        for id in self._in_order():
             if self.stale(id):
                 passed.append(id)
             elif room.takes(self.jobs[id]):
@@ -206,6 +203,12 @@ class Model:
             for stale in passed:
                 self._drop(stale)
         return taken
+
+    def _in_order(self) -> list[str]:
+        ranked = [self.jobs[id] for id in self.ranked()]
+        before = [job.id for job in ranked if job.priority > 0]
+        behind = [job.id for job in ranked if job.priority < 0]
+        return [*before, *self.line, *behind]
 
     def _start(self, job: Job) -> Job:
         if not job.priority:
@@ -359,6 +362,20 @@ class Model:
         else:
             self._wait_last(job)
         return True
+
+    def edit(self, id: str, payload: object) -> bool:
+        return self.retry(id)
+
+    def empty(self, limit: int) -> tuple[int, int]:
+        ids, deleted = self._in_order()[:limit], 0
+        for id in ids:
+            if self.stale(id):
+                self._drop(id)
+                continue
+            if not self.jobs.pop(id).priority:
+                self.line.remove(id)
+            deleted += 1
+        return deleted, len(ids)
 
     def fail(self, id: str, reason: str) -> bool:
         job = self.jobs.get(id)
