@@ -95,7 +95,7 @@ class Claimed:
         self.enqueued_ms = _number(enqueued, now)
         self.token = int(token)
         self.attempt = int(attempt)
-        self.max_attempts = _number(most, MAX_ATTEMPTS)
+        self.max_attempts = _number(most, MAX_ATTEMPTS) if most else MAX_ATTEMPTS
         self.timeout = _number(timeout, 0) / 1000 if timeout else None
         self.priority = _number(priority, 0) if priority else 0
         self.unknown_ms = now - _number(unknown, now) if unknown else 0

@@ -63,11 +63,13 @@ class Settling:
         """Forget outcomes that were answered; count, and tell of, those that were applied."""
         applied = [claimed for claimed, answer in zip(jobs, answers, strict=True) if answer == 1]
         self.metrics.add(jobs[0].queue, kind, applied)
+        silent = kind == "succeeded" and not job_succeeded.receivers
         for claimed, answer in zip(jobs, answers, strict=True):
             outcome = self._outcomes.pop(claimed, None)
             self._settled(claimed)
-            if outcome is not None and answer == 1:
-                tell(claimed, outcome)
+            if answer == 1 and outcome is not None:
+                if not silent:
+                    tell(claimed, outcome)
             elif answer == -1:
                 log.warning(
                     "Job %s of queue %s was given to another worker; its outcome is dropped.",
