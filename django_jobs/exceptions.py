@@ -60,3 +60,11 @@ class Retry(JobsError):
     def __init__(self, message: str = "", *, after: float | timedelta | None = None) -> None:
         super().__init__(message)
         self.after = after
+
+
+class Snooze(JobsError):
+    """Run the job again later; this run does not count as an attempt."""
+
+    def __init__(self, message: str = "", *, after: float | timedelta) -> None:
+        super().__init__(message)
+        self.after = after

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django_jobs import backoff
 from django_jobs.backoff import Backoff
-from django_jobs.exceptions import Fail, LeaseLost, PayloadError, Retry, UnknownHandler
+from django_jobs.exceptions import Fail, LeaseLost, PayloadError, Retry, Snooze, UnknownHandler
 from django_jobs.failure import Failure
 from django_jobs.handlers import Handler, get_handler
 from django_jobs.job import Claimed
@@ -17,7 +17,8 @@ log = logging.getLogger("django_jobs")
 class Outcome:
     """What a run produced, by its kind.
 
-    One of succeeded, retry, failed, unknown (no such handler), released (given back), lost.
+    One of succeeded, retry, failed, snoozed (later, no attempt spent), unknown (no such
+    handler), released (given back), lost.
     """
 
     kind: str
@@ -61,16 +62,27 @@ def decide(
         return SUCCEEDED
     if isinstance(error, LeaseLost):
         return LOST
+    pause = _pause(error, claimed, handler, policy)
+    if isinstance(error, Snooze):
+        return Outcome("snoozed", pause)
     failure = Failure.of(error, "")
-    if isinstance(error, Fail | PayloadError) or claimed.attempt >= claimed.max_attempts:
+    if _is_final(error, claimed, handler, pause):
         return Outcome("failed", failure=failure, error=error)
-    return Outcome("retry", _pause(error, claimed, handler, policy), failure, error)
+    return Outcome("retry", pause, failure, error)
+
+
+def _is_final(error: BaseException, claimed: Claimed, handler: Handler, pause: float) -> bool:
+    if isinstance(error, Fail | PayloadError) or claimed.attempt >= claimed.max_attempts:
+        return True
+    age = claimed.waited_ms / 1000 + claimed.took + pause
+    late = handler.retry_for is not None and age > handler.retry_for
+    return late or not handler.tries_again(error)
 
 
 def _pause(error: BaseException, claimed: Claimed, handler: Handler, policy: Policy) -> float:
     """Return the seconds until the next attempt: what the run said wins over handler over queue."""
     chosen = policy.backoff if handler.backoff is None else handler.backoff
-    if isinstance(error, Retry) and error.after is not None:
+    if isinstance(error, Retry | Snooze) and error.after is not None:
         chosen = error.after
     try:
         return backoff.delay(chosen, claimed.attempt, error)

@@ -227,6 +227,11 @@ class Queue:
             args += [id, token, round(delay * 1000), why.error, why.traceback]
         return self._call("settle_retry", worker, *args)
 
+    def settle_snoozed(self, worker: str, jobs: Iterable[tuple[str, int, float]]) -> Call:
+        """Put jobs (id, token, delay in s) off, the attempt not counted."""
+        args = (value for id, token, delay in jobs for value in (id, token, round(delay * 1000)))
+        return self._call("settle_snoozed", worker, *args)
+
     def settle_failed(self, worker: str, jobs: Iterable[tuple[str, int, Failure]]) -> Call:
         """Record last attempts (id, token, why): processing -> failed."""
         args: list[str | int] = []

@@ -84,6 +84,10 @@ class Settling:
         if kind in ("released", "unknown"):
             proofs = [(job.id, job.token) for job in jobs]
             return queue.release(worker, proofs, unknown=kind == "unknown")
+        if kind == "snoozed":
+            return queue.settle_snoozed(
+                worker, [(job.id, job.token, self._outcomes[job].delay) for job in jobs]
+            )
         failures = [(job, self._outcomes[job]) for job in jobs]
         whys = [
             (job, outcome.delay, replace(outcome.failure, worker=worker))

@@ -41,7 +41,9 @@ STEPS = [
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 fates = st.sampled_from([*[ANSWERED] * 3, LOST, LATE])
-outcomes = st.sampled_from([*["succeeded", "again", "released"] * 2, "failed", "later", "unknown"])
+outcomes = st.sampled_from(
+    [*["succeeded", "again", "released"] * 2, "failed", "later", "snoozed", "unknown"]
+)
 verbs = st.sampled_from(
     [*["retry", "fail", "resume"] * 2, "discard", "cancel", "edit", "empty", "promote", "pause"]
 )

@@ -324,6 +324,8 @@ class Model:
             job.attempts -= 1
             if outcome == "released":
                 self._wait_first(job)
+            elif outcome == "snoozed":
+                self._schedule(job, (7000, 7000))
             else:
                 self._schedule(job, (1, 30))
 

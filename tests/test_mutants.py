@@ -105,6 +105,12 @@ MUTANTS = [
         "one_more(job[6])",
         "job[6] or '0'",
     ),
+    Mutant("a snooze gives the attempt back", "lower_attempts(job_key(root, id))", ""),
+    Mutant(
+        "a snooze waits for its delay",
+        "wait_again(root, id, tonumber(ARGV[i + 2]), now)",
+        "wait_again(root, id, 1, now)",
+    ),
     Mutant("release gives the attempt back", "lower_attempts(key)\n    if", "if"),
     Mutant("retry begins anew", "'group', 'attempts', 'crashes'", "'group', 'crashes'"),
     Mutant("ahead never takes a last attempt", "then room.ahead = 0 end", "then end"),

@@ -47,6 +47,14 @@ def test_failures_are_retried_five_times_then_kept(runjobs: Runjobs, ledger: Pat
     assert broken in output
 
 
+def test_a_snoozed_job_comes_back_and_spends_no_attempt(runjobs: Runjobs, ledger: Path) -> None:
+    id = push_job("test.snooze")
+    runjobs()
+    wait_until(lambda: ran(ledger)[id])
+    assert [attempt for _, _, attempt in events(ledger)] == [1] * 4
+    assert get_queue().stats().failed == 0
+
+
 def test_timeouts_end_sync_and_async_runs(runjobs: Runjobs) -> None:
     ids = {push_job("test.endless"), push_job("test.endless_async")}
     drain(runjobs)

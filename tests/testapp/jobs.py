@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from django_jobs import Fail, Job, handler
+from django_jobs import Fail, Job, Snooze, handler
 from tests.testapp.models import Note
 
 
@@ -50,6 +50,15 @@ def broken(job: Job) -> None:
 def hopeless(job: Job) -> None:
     """Say that retrying is useless."""
     raise Fail("no such order")
+
+
+@handler("test.snooze", max_attempts=1)
+def snooze(job: Job) -> None:
+    """Run at the third claim."""
+    write(job, "began")
+    if job.token < 3:
+        raise Snooze(after=0.2)
+    write(job, "ran")
 
 
 @handler("test.leave", backoff=0, max_attempts=2)
