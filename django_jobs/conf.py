@@ -41,6 +41,7 @@ class Settings:
     LEASE: float = 15.0  # seconds
     MAX_PAYLOAD: int = 1_048_576  # bytes
     UNKNOWN_HANDLER_WAIT: float = 900.0  # seconds
+    MIDDLEWARE: Sequence[str] = ()  # dotted paths
     REDACT: Sequence[str] = NAMES
     MAX_ATTEMPTS: int = MAX_ATTEMPTS
     BACKOFF: backoff.Backoff | None = None
@@ -159,7 +160,7 @@ def _check(name: str, value: Any) -> None:
         check_max_attempts(value)
     if name == "BACKOFF" and (problem := backoff.problem(value)):
         raise ValueError(f"{problem}.")
-    if name == "REDACT":
+    if name in ("REDACT", "MIDDLEWARE"):
         _check_names(value)
     if name in RANGES and not (value is None and name in ("TIMEOUT", "FAILED_TTL")):
         _check_range(value, *RANGES[name])

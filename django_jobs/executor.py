@@ -4,7 +4,7 @@ import ctypes
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -15,6 +15,7 @@ from django_jobs.event_loop import EventLoop
 from django_jobs.exceptions import JobTimeout, LeaseLost
 from django_jobs.handlers import Handler
 from django_jobs.job import Claimed, Job
+from django_jobs.middleware import Run, wrapped
 from django_jobs.outcome import Outcome, Policy, decide, time_limit
 from django_jobs.signals import job_started
 
@@ -22,11 +23,6 @@ IDLE = 1.0  # seconds until an idle thread closes its database connections
 
 Done = Callable[[Claimed, Outcome], None]
 Started = Callable[[Claimed, float], None]
-
-
-def call_handler(handler: Handler, job: Job) -> Any:
-    """Call the handler's function; wrappers go around this."""
-    return handler.function(job)
 
 
 class Executor:
@@ -40,9 +36,12 @@ class Executor:
         started: Started,
         done: Done,
         progress: Callable[[Job, float, str], None],
+        middleware: Sequence[str] = (),
     ) -> None:
         self.concurrency = concurrency
         self._policy_of = policy_of
+        self._middleware = middleware
+        self._runs: dict[Handler, Run] = {}
         self._started = started
         self._done = done
         self._progress = progress
@@ -145,7 +144,10 @@ class Executor:
         job = claimed.job(self._progress)
         if job_started.receivers:
             job_started.send_robust(handler.name, job=job)
-        return call_handler(handler, job)
+        run = self._runs.get(handler)
+        if run is None:
+            run = self._runs[handler] = wrapped(handler, self._middleware)
+        return run(job)
 
     def _leave(self, claimed: Claimed, thread: int) -> None:
         """Take the run off the list; an exception still on its way must not hit the next job."""

@@ -43,6 +43,7 @@ class Holding:
             started=self._started,
             done=self._ended,
             progress=progress,
+            middleware=options.middleware,
         )
 
     def __len__(self) -> int:

@@ -159,6 +159,7 @@ def worker_settings() -> dict[str, Any]:
     return {
         "lease": settings.LEASE,
         "unknown_wait": settings.UNKNOWN_HANDLER_WAIT,
+        "middleware": settings.MIDDLEWARE,
         "policy": Policy(settings.TIMEOUT, settings.BACKOFF),
         "policies": {
             name: Policy(settings.of_queue(name, "TIMEOUT"), settings.of_queue(name, "BACKOFF"))

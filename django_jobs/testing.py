@@ -17,10 +17,10 @@ from redis.exceptions import RedisError
 from django_jobs import conf
 from django_jobs.caught import Caught
 from django_jobs.connection import get_client, get_queue, queue_names
-from django_jobs.executor import call_handler
 from django_jobs.handlers import Handler, get_handler
 from django_jobs.job import Claimed, Job, decode_payload, encode_payload
 from django_jobs.line import run_many
+from django_jobs.middleware import wrapped
 from django_jobs.monitor.reading import by_client
 from django_jobs.outcome import Outcome, Policy, decide, find_handler
 from django_jobs.push import Push
@@ -118,10 +118,11 @@ def _run(queue: Queue, worker: str, claimed: Claimed) -> Outcome:
     policy = Policy(backoff=settings.of_queue(queue.name, "BACKOFF"))
     with Caught(Exception, SystemExit) as caught:
         job = claimed.job(queue.progress_function(worker))
+        run = wrapped(handler, settings.MIDDLEWARE)
         if handler.is_async:
-            async_to_sync(handler.function)(job)
+            async_to_sync(run)(job)
         else:
-            call_handler(handler, job)
+            run(job)
     return decide(caught.error, claimed, handler, policy)
 
 

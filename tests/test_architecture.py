@@ -27,7 +27,7 @@ LAYERS = [
     {"scanning"},
     {"monitor", "invariants"},
     {"bulk"},
-    {"outcome", "event_loop", "metrics"},
+    {"outcome", "event_loop", "metrics", "middleware"},
     {"executor"},
     {"worker_options", "settling"},
     {"holding", "sweeper", "rest"},

@@ -82,6 +82,7 @@ def test_right_settings_say_nothing() -> None:
         "LEASE": 30,
         "MAX_PAYLOAD": 1000,
         "UNKNOWN_HANDLER_WAIT": 0,
+        "MIDDLEWARE": ["django_jobs.middleware.wrapped"],
         "REDACT": ["iban", "X-Api-Key"],
         "MAX_ATTEMPTS": 8,
         "BACKOFF": [1, 2.5, 60],
