@@ -50,6 +50,10 @@ class JobTimeout(JobsError):
     """The job ran longer than its timeout."""
 
 
+class Expired(JobsError):
+    """The job had not begun in time."""
+
+
 class Fail(JobsError):
     """Stop retrying: the handler says that the job cannot succeed."""
 

@@ -48,6 +48,7 @@ class JobRecord:
     started_at: datetime | None
     failed_at: datetime | None
     due_at: datetime | None
+    expires_at: datetime | None
     timeout: float | None
     exception: str
     worker: str
@@ -85,6 +86,7 @@ class JobRecord:
             started_at=moment("started_at"),
             failed_at=moment("failed_at"),
             due_at=_moment(due),
+            expires_at=moment("expires_at"),
             timeout=number("timeout") / 1000 or None,
             exception=_text(fields.get("exception", b"")),
             worker=worker,

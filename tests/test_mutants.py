@@ -147,6 +147,8 @@ MUTANTS = [
     ),
     # Time.
     Mutant("only what is due is promoted", "'-inf', now, 'LIMIT'", "'-inf', '+inf', 'LIMIT'"),
+    Mutant("what begins too late fails", "elseif expired(job, now) then", "elseif false then"),
+    Mutant("what has begun does not expire", "and (job[6] or '0') == '0'", ""),
     Mutant("a delay is waited for", "if due and due > now then", "if false then"),
     Mutant(
         "a retry waits for its delay",

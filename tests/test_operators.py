@@ -1,6 +1,7 @@
 """What operators do beyond single moves: edit, spread, empty; what workers say and are told."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis import Redis
@@ -9,9 +10,11 @@ from django_jobs.claims import report_call
 from django_jobs.exceptions import PayloadError, PayloadTooLarge
 from django_jobs.invariants import check
 from django_jobs.line import run
+from django_jobs.options import JobOptions
 from django_jobs.queue import Queue
 from django_jobs.record import JobRecord
 from django_jobs.scripts import Call, get_script
+from tests.conftest import wait_until
 from tests.test_transitions import WHY, claim, dump, held, now, register
 
 
@@ -178,3 +181,34 @@ def test_a_worker_reports_and_hears_what_it_is_told(queue: Queue, client: Redis)
     assert not queue.order("w1", "stop")
     assert run(client, report) == []
     assert not client.exists("jobs:email:about", "jobs:email:orders")
+
+
+@pytest.mark.parametrize("options", [{}, {"priority": 3}, {"priority": -3}, {"delay": 0.001}])
+def test_a_job_that_begins_too_late_fails_and_delays_nobody(
+    queue: Queue, client: Redis, options: JobOptions
+) -> None:
+    late = queue.push({}, "shop.send", expires=0.01, **options)
+    good = queue.push({}, "shop.send", expires=timedelta(hours=1))
+    wait_until(lambda: now(client) > float(client.hget(f"jobs:email:job:{late}", "expires_at")))
+    register(queue, "w1")
+    (claimed,) = claim(queue)
+    assert claimed.id == good
+    failed = record(queue, late)
+    assert (failed.state, failed.exception) == ("failed", "django_jobs.exceptions.Expired")
+    assert failed.errors[-1].message == "It had not begun in time."
+    assert failed.attempts == 0
+    assert check(queue) == []
+    assert queue.retry(late)  # an operator wants it all the same
+    assert [job.id for job in claim(queue, number=2)] == [late]
+
+
+def test_a_job_that_began_in_time_may_be_tried_again_later(queue: Queue, client: Redis) -> None:
+    claimed = held(queue, expires=3600)
+    client.hset(f"jobs:email:job:{claimed.id}", "expires_at", 1)
+    run(client, queue.settle_retry("w1", [(claimed.id, 1, 0.0, WHY)]))
+    assert [job.id for job in claim(queue, number=2)] == [claimed.id]
+
+
+def test_a_moment_by_which_a_job_must_begin_is_kept(queue: Queue) -> None:
+    moment = datetime(2035, 1, 1, tzinfo=UTC)
+    assert record(queue, queue.push(expires=moment)).expires_at == moment

@@ -4,6 +4,11 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- "+ms" from now, "ms" by this clock, nil for "".
+local function moment(text, now)
+  return text:sub(1, 1) == '+' and now + tonumber(text:sub(2)) or tonumber(text)
+end
+
 local function job_key(root, id) return root .. ':job:' .. id end
 
 -- Wakes one idle worker: `wake` holds at most one hint; whatever else it is, is left alone.
