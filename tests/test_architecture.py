@@ -22,7 +22,7 @@ LAYERS = [
     {"conf", "options", "record", "scripts"},
     {"line"},
     {"claims"},
-    {"solo"},
+    {"solo", "settle"},
     {"queue"},
     {"scanning"},
     {"monitor", "invariants"},
