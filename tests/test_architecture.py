@@ -38,7 +38,7 @@ LAYERS = [
     {"connection"},
     {"push", "runner"},
     {"checks", "testing"},
-    {"models"},
+    {"models", "templatetags"},
     {"admin"},
     {"apps", "__init__"},
 ]

@@ -40,6 +40,16 @@ def oldest_waits(queues: Iterable[Queue]) -> dict[str, float]:
     return found
 
 
+def failed_since(queues: Iterable[Queue], since: float) -> dict[str, int]:
+    """Return how many jobs of each queue failed since (ms) and are still failed."""
+    found = {}
+    for group in by_client(queues):
+        commands = [("ZCOUNT", f"{queue.root}:failed", repr(since), "+inf") for queue in group]
+        for queue, count in zip(group, ask(group[0], commands), strict=True):
+            found[queue.name] = count or 0
+    return found
+
+
 def server_time(queue: Queue) -> float:
     """Return the time by the clock of the queue's Redis, in ms."""
     return milliseconds(ask(queue, [("TIME",)])[0])

@@ -1,7 +1,7 @@
 """Failure groups: failed jobs by handler and exception class, counted without looking at them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from django_jobs.monitor.reading import ask, text
@@ -54,6 +54,16 @@ def failure_groups(
         if handler in ("", group.handler) and exception in ("", group.exception)
     ]
     return sorted(chosen, key=lambda group: (-group.count, group.name))
+
+
+def counted(groups: Sequence[Group], since: float) -> list[Group]:
+    """Return the groups with how many of their jobs failed since (ms), those with none left out."""
+    found: list[Group] = []
+    for queue in {group.queue.name: group.queue for group in groups}.values():
+        mine = [group for group in groups if group.queue is queue]
+        counts = ask(queue, [("ZCOUNT", group.key, repr(since), "+inf") for group in mine])
+        found += [replace(group, count=n) for group, n in zip(mine, counts, strict=True) if n]
+    return sorted(found, key=lambda group: (-group.count, group.name))
 
 
 def failures_by_hour(groups: Sequence[Group], now: float, hours: int = 24) -> list[list[int]]:

@@ -45,8 +45,9 @@ class Timeline:
         """Return (runs, failures) of the last minutes, the current one last. Raises RedisError."""
         this = int(server_time(queue) // SPANS["minute"])
         wanted = range(this - count + 1, this + 1)
-        for key in [key for key in self._over if key[0] == queue.root and key[1] < wanted[0]]:
-            del self._over[key]
+        for key in list(self._over):  # a copy: other threads look, too
+            if key[0] == queue.root and key[1] < wanted[0]:
+                self._over.pop(key, None)
         missing = [minute for minute in wanted if (queue.root, minute) not in self._over]
         commands = [("HMGET", f"{queue.root}:minute:{n}", "runs", "failures") for n in missing]
         found = {
