@@ -26,14 +26,15 @@ RANGES: dict[str, tuple[float, int, str]] = {
     "UNKNOWN_HANDLER_WAIT": (0, 10**8, "seconds"),
     "TIMEOUT": (0.001, 10**8, "seconds"),
     "FAILED_TTL": (0.001, 10**8, "seconds"),
+    "RESULT_TTL": (0, 10**8, "seconds"),
     "MAX_PAYLOAD": (1, 512 * 2**20, "bytes"),
 }
-OF_A_QUEUE = ("MAX_ATTEMPTS", "BACKOFF", "TIMEOUT", "FAILED_TTL")
+OF_A_QUEUE = ("MAX_ATTEMPTS", "BACKOFF", "TIMEOUT", "FAILED_TTL", "RESULT_TTL")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What JOBS says. Per queue the last four may be given too, and a URL."""
+    """What JOBS says. Per queue the last five may be given too, and a URL."""
 
     URL: str = ""
     PREFIX: str = "jobs"
@@ -47,6 +48,7 @@ class Settings:
     BACKOFF: backoff.Backoff | None = None
     TIMEOUT: float | None = None  # seconds
     FAILED_TTL: float | None = None  # seconds
+    RESULT_TTL: float = 0  # seconds
 
     def of_queue(self, queue: str, name: str) -> Any:
         """Return a queue's own value of a setting, else the one for all queues."""

@@ -38,6 +38,10 @@ class DuplicateHandler(JobsError):
     """Two functions are registered under one handler name."""
 
 
+class JobGone(JobsError, LookupError):
+    """The job is not there, or no more."""
+
+
 class LeaseLost(JobsError):
     """The job was given to another worker while it ran here."""
 

@@ -109,9 +109,9 @@ class Executor:
                 continue
             if self._inbox:
                 self._ring()
-            error = self._call(claimed, handler, thread)
+            result, error = self._call(claimed, handler, thread)
             databases.tidy(idle=False)
-            self._end(claimed, handler, error)
+            self._end(claimed, handler, error, result)
 
     def _rest(self) -> None:
         try:
@@ -121,19 +121,21 @@ class Executor:
             self._bell.get()
         self._rung = False
 
-    def _call(self, claimed: Claimed, handler: Handler, thread: int) -> BaseException | None:
-        """Return what the handler raised; an interrupt that comes late stays in here."""
-        returned, caught = False, Caught(BaseException)
+    def _call(
+        self, claimed: Claimed, handler: Handler, thread: int
+    ) -> tuple[Any, BaseException | None]:
+        """Return what the handler returned, or raised; an interrupt that comes late stays here."""
+        result, returned, caught = None, False, Caught(BaseException)
         try:
             with caught:
                 self._running[claimed] = thread
-                self._run(claimed, handler)
+                result = self._run(claimed, handler)
                 returned = True
             self._leave(claimed, thread)
         except (JobTimeout, LeaseLost) as late:
             caught.error = caught.error or late
             self._leave(claimed, thread)
-        return None if returned else caught.error
+        return result, None if returned else caught.error
 
     def _run(self, claimed: Claimed, handler: Handler) -> Any:
         """Call the handler; an async one returns what is to be awaited."""
@@ -161,8 +163,11 @@ class Executor:
             except (JobTimeout, LeaseLost):
                 continue
 
-    def _end(self, claimed: Claimed, handler: Handler, error: BaseException | None) -> None:
-        self._done(claimed, decide(error, claimed, handler, self._policy_of(claimed.queue)))
+    def _end(
+        self, claimed: Claimed, handler: Handler, error: BaseException | None, result: Any = None
+    ) -> None:
+        policy = self._policy_of(claimed.queue)
+        self._done(claimed, decide(error, claimed, handler, policy, result))
 
 
 def _raise_in_thread(ident: int, error: type[BaseException] | None) -> None:

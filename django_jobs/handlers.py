@@ -24,6 +24,7 @@ class HandlerOptions(TypedDict, total=False):
     queue: str
     max_attempts: int | None
     timeout: float | None  # seconds
+    result_ttl: float | None  # seconds, as at push
     backoff: backoffs.Backoff | None
     retry_on: Errors | None  # only these are tried again
     fail_on: Errors  # these are not, whatever `retry_on` says
@@ -42,6 +43,7 @@ class Handler:
         self.queue = options.get("queue", "default")
         self.max_attempts = options.get("max_attempts")
         self.timeout = options.get("timeout")
+        self.result_ttl = options.get("result_ttl")
         self.backoff = options.get("backoff")
         self.retry_on = options.get("retry_on")
         self.fail_on = options.get("fail_on", ())
@@ -107,6 +109,7 @@ def _check(options: HandlerOptions) -> None:
         check_max_attempts(attempts)
     if (timeout := options.get("timeout")) is not None:
         check_timeout(timeout)
+    check_result_ttl(options.get("result_ttl"))
     if problem := backoffs.problem(options.get("backoff")):
         raise ValueError(f"backoff {problem}.")
     _check_errors("retry_on", options.get("retry_on") or ())
@@ -134,6 +137,15 @@ def check_timeout(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0.001 <= value < 10**8:
         return float(value)
     raise ValueError(f"timeout is {value!r}, not a positive number of seconds.")
+
+
+def check_result_ttl(value: object) -> float | None:
+    """Return for how many seconds a result is kept. Raises ValueError if it is no such number."""
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 10**8:
+        return float(value)
+    raise ValueError(f"result_ttl is {value!r}, not a number of seconds from 0 on.")
 
 
 def get_handler(name: str) -> Handler:

@@ -147,7 +147,7 @@ class Holding:
     def _ended(self, claimed: Claimed, outcome: Outcome) -> None:
         if claimed.took:
             claimed.took = time.monotonic() - claimed.took
-        if outcome.kind == "succeeded":
+        if outcome.kind in ("succeeded", "kept"):
             self.table.succeed(claimed.slot)
         elif outcome.failure is not None:
             state = flight.RETRY if outcome.kind == "retry" else flight.FAILED

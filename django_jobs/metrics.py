@@ -11,7 +11,7 @@ from django_jobs.scripts import Call
 
 EVERY = 1.0  # seconds between two writes
 MICRO = 20  # binary digits of a second's µs
-RAN = ("succeeded", "retry", "failed")  # kinds of outcome that a run produced
+RAN = ("succeeded", "kept", "retry", "failed")  # kinds of outcome that a run produced
 
 Run = tuple[str, bool, int, int]  # handler, failed, size of its duration, size of its wait or -1
 
@@ -31,7 +31,7 @@ class Metrics:
         """Count runs of one queue whose outcome was recorded."""
         if kind not in RAN:
             return
-        failed = kind != "succeeded"
+        failed = kind in ("retry", "failed")
         self._runs.setdefault(queue, Counter()).update(
             [
                 (

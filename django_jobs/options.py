@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from django_jobs import backoff
 from django_jobs.exceptions import OptionError
-from django_jobs.handlers import check_max_attempts, check_timeout
+from django_jobs.handlers import check_max_attempts, check_result_ttl, check_timeout
 from django_jobs.job import MAX_ATTEMPTS, encode_payload, new_id
 
 PRIORITIES = range(-100, 101)
@@ -24,6 +24,7 @@ class JobOptions(TypedDict, total=False):
     priority: int  # -100 to 100, higher first
     max_attempts: int
     timeout: float  # seconds
+    result_ttl: float  # seconds for which the job is kept, with its result, when it succeeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class NewJob:
     priority: int = 0
     max_attempts: int = MAX_ATTEMPTS
     timeout: float | None = None
+    result_ttl: float | None = None
 
     def arguments(self) -> list[str | int]:
         """Return what the push script takes for this job."""
@@ -46,6 +48,8 @@ class NewJob:
             fields += ["max_attempts", self.max_attempts]
         if self.timeout is not None:
             fields += ["timeout", round(self.timeout * 1000)]
+        if self.result_ttl is not None:
+            fields += ["result_ttl", round(self.result_ttl * 1000)]
         if self.priority:
             fields += ["priority", self.priority]
         return [self.id, self.due, self.expires, self.priority, len(fields), *fields]
@@ -79,6 +83,7 @@ def new_job(
             priority=_priority(options.get("priority")),
             max_attempts=check_max_attempts(options.get("max_attempts", max_attempts)),
             timeout=_timeout(options.get("timeout")),
+            result_ttl=check_result_ttl(options.get("result_ttl")),
         )
     except (TypeError, ValueError) as error:
         raise OptionError(f"Handler {handler!r}, queue {queue!r}: {error}") from error

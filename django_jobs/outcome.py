@@ -8,7 +8,7 @@ from django_jobs.backoff import Backoff
 from django_jobs.exceptions import Fail, LeaseLost, PayloadError, Retry, Snooze, UnknownHandler
 from django_jobs.failure import Failure
 from django_jobs.handlers import Handler, get_handler
-from django_jobs.job import Claimed
+from django_jobs.job import Claimed, encode_payload
 
 log = logging.getLogger("django_jobs")
 
@@ -17,15 +17,18 @@ log = logging.getLogger("django_jobs")
 class Outcome:
     """What a run produced, by its kind.
 
-    One of succeeded, retry, failed, snoozed (later, no attempt spent), unknown (no such
+    One of succeeded, kept (succeeded, with its result), retry, failed, snoozed (later, no attempt spent), unknown (no such
     handler), released (given back), lost.
     """
 
     kind: str
-    delay: float = 0.0  # seconds
+    delay: float = 0.0  # seconds; of one that is kept, for how long
+    result: str = ""
     failure: Failure | None = None
     error: BaseException | None = None
 
+
+RESULT = 1_048_576  # bytes
 
 SUCCEEDED = Outcome("succeeded")
 UNKNOWN = Outcome("unknown")
@@ -39,6 +42,7 @@ class Policy:
 
     timeout: float | None = None
     backoff: Backoff | None = None
+    result_ttl: float = 0.0
 
 
 def find_handler(claimed: Claimed, wait: float) -> Handler | Outcome:
@@ -55,11 +59,15 @@ def find_handler(claimed: Claimed, wait: float) -> Handler | Outcome:
 
 
 def decide(
-    error: BaseException | None, claimed: Claimed, handler: Handler, policy: Policy
+    error: BaseException | None,
+    claimed: Claimed,
+    handler: Handler,
+    policy: Policy,
+    result: object = None,
 ) -> Outcome:
-    """Return the outcome of a run that returned, or raised `error`."""
+    """Return the outcome of a run that returned a result, or raised `error`."""
     if error is None:
-        return SUCCEEDED
+        return _success(claimed, handler, policy, result)
     if isinstance(error, LeaseLost):
         return LOST
     pause = _pause(error, claimed, handler, policy)
@@ -68,7 +76,20 @@ def decide(
     failure = Failure.of(error, "")
     if _is_final(error, claimed, handler, pause):
         return Outcome("failed", failure=failure, error=error)
-    return Outcome("retry", pause, failure, error)
+    return Outcome("retry", pause, failure=failure, error=error)
+
+
+def _success(claimed: Claimed, handler: Handler, policy: Policy, result: object) -> Outcome:
+    chosen = claimed.result_ttl if claimed.result_ttl is not None else handler.result_ttl
+    keep = policy.result_ttl if chosen is None else chosen
+    if not keep:
+        return SUCCEEDED
+    try:
+        text = encode_payload(result, handler=handler.name, queue=claimed.queue, limit=RESULT)
+    except PayloadError as error:
+        wrong = PayloadError(str(error).replace("payload", "result"))
+        return Outcome("failed", failure=Failure.of(wrong, ""), error=wrong)
+    return Outcome("kept", keep, text)
 
 
 def _is_final(error: BaseException, claimed: Claimed, handler: Handler, pause: float) -> bool:

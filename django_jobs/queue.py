@@ -131,8 +131,7 @@ class Queue(WorkerSide):
 
     def stats(self) -> Stats:
         """Return how many jobs are in each state."""
-        active, processing, failed, scheduled, paused = run(self.client, self._call("stats"))
-        return Stats(active, processing, failed, scheduled, bool(paused))
+        return Stats.of(run(self.client, self._call("stats")))
 
     def job(self, id: str) -> JobRecord | None:
         """Return a job as it stands now; None if it succeeded or was removed."""

@@ -24,6 +24,13 @@ class WorkerSide:
         """Record that jobs (id, token) succeeded: processing -> gone."""
         return self._call("settle_succeeded", worker, *(value for job in jobs for value in job))
 
+    def settle_kept(self, worker: str, jobs: Iterable[tuple[str, int, float, str]]) -> Call:
+        """Record that jobs (id, token, seconds to keep it, result) succeeded; they stay that long."""
+        args: list[str | int] = []
+        for id, token, ttl, result in jobs:
+            args += [id, token, round(ttl * 1000), result]
+        return self._call("settle_kept", worker, *args)
+
     def settle_retry(self, worker: str, jobs: Iterable[tuple[str, int, float, Failure]]) -> Call:
         """Record failed attempts (id, token, delay in s, why): processing -> active | scheduled."""
         args: list[str | int] = []

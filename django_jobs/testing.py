@@ -115,15 +115,16 @@ def _run(queue: Queue, worker: str, claimed: Claimed) -> Outcome:
     if isinstance(handler, Outcome):
         return handler
     settings = conf.get_settings()
-    policy = Policy(backoff=settings.of_queue(queue.name, "BACKOFF"))
+    policy = Policy(
+        backoff=settings.of_queue(queue.name, "BACKOFF"),
+        result_ttl=settings.of_queue(queue.name, "RESULT_TTL"),
+    )
+    result = None
     with Caught(Exception, SystemExit) as caught:
         job = claimed.job(queue.progress_function(worker))
         run = wrapped(handler, settings.MIDDLEWARE)
-        if handler.is_async:
-            async_to_sync(run)(job)
-        else:
-            run(job)
-    return decide(caught.error, claimed, handler, policy)
+        result = async_to_sync(run)(job) if handler.is_async else run(job)
+    return decide(caught.error, claimed, handler, policy, result)
 
 
 def _waiting(queue: Queue) -> list[JobRecord]:

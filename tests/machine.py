@@ -42,7 +42,7 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 fates = st.sampled_from([*[ANSWERED] * 3, LOST, LATE])
 outcomes = st.sampled_from(
-    [*["succeeded", "again", "released"] * 2, "failed", "later", "snoozed", "unknown"]
+    [*["succeeded", "again", "released"] * 2, "kept", "failed", "later", "snoozed", "unknown"]
 )
 verbs = st.sampled_from(
     [*["retry", "fail", "resume"] * 2, "discard", "cancel", "edit", "empty", "promote", "pause"]

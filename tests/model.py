@@ -326,6 +326,8 @@ class Model:
     def _end(self, job: Job, outcome: str) -> None:
         if outcome == "succeeded":
             del self.jobs[job.id]
+        elif outcome == "kept":
+            job.state, job.worker = "succeeded", ""
         elif outcome == "failed":
             self._bury(job)
         elif outcome == "again":

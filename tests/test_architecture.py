@@ -37,7 +37,7 @@ LAYERS = [
     {"supervisor"},
     {"connection"},
     {"push", "runner"},
-    {"checks", "testing"},
+    {"checks", "results", "testing"},
     {"models", "templatetags"},
     {"admin"},
     {"apps", "__init__"},

@@ -258,6 +258,12 @@ MUTANTS = [
         "if answer == 1 then redis.call('HSET', job_key(root, id), 'progress', ARGV[4]) end",
         "redis.call('HSET', job_key(root, id), 'progress', ARGV[4])",
     ),
+    Mutant(
+        "a kept job is among the succeeded",
+        "redis.call('ZADD', root .. ':succeeded', now + ttl, id)",
+        "",
+    ),
+    Mutant("a kept job says so", "'state', 'succeeded', 'finished_at'", "'finished_at'"),
     Mutant("a succeeded job is gone", "redis.call('DEL', unpack(done))", ""),
     Mutant(
         "a settled job is processing no more",

@@ -91,6 +91,7 @@ class Twin:
         queue = self.queue
         call = {
             "succeeded": lambda: queue.settle_succeeded(worker, proofs),
+            "kept": lambda: queue.settle_kept(worker, [(*proof, 9e3, "7") for proof in proofs]),
             "failed": lambda: queue.settle_failed(worker, [(*proof, WHY) for proof in proofs]),
             "again": lambda: queue.settle_retry(worker, [(*proof, 0.0, WHY) for proof in proofs]),
             "later": lambda: queue.settle_retry(worker, [(*proof, 9e3, WHY) for proof in proofs]),

@@ -1,6 +1,6 @@
 -- Prelude of claim, 2: the parts of a claim.
 local INDEXES = {{'LLEN', 'active'}, {'ZCARD', 'priority'}, {'HLEN', 'processing'}, {'ZCARD', 'workers'},
-  {'ZCARD', 'failed'}, {'ZCARD', 'scheduled'}, {'HLEN', 'claims'}, {'HLEN', 'meta'}, {'HLEN', 'counts'}, {'HLEN', 'groups'}, {'STRLEN', 'queue'}}
+  {'ZCARD', 'failed'}, {'ZCARD', 'scheduled'}, {'HLEN', 'claims'}, {'HLEN', 'meta'}, {'HLEN', 'counts'}, {'HLEN', 'groups'}, {'ZCARD', 'succeeded'}, {'STRLEN', 'queue'}}
 
 -- May this worker claim under this number? A number seen before gets nothing. Every index is
 -- looked at before anything is written: one of a wrong type stops its own queue and no other.
@@ -20,7 +20,7 @@ end
 local function inspect(root, id)
   if #id > 64 or not id:find('^[%w_.:-]+$') then return nil end
   return job_fields(root, id, 'state', 'handler', 'payload', 'enqueued_at', 'token', 'attempts',
-    'max_attempts', 'timeout', 'priority', 'unknown_since', 'listed', 'due_at', 'expires_at')
+    'max_attempts', 'timeout', 'priority', 'unknown_since', 'listed', 'due_at', 'result_ttl', 'expires_at')
 end
 
 -- An id that stands there but is no job to run: stale after a cancel or fail, twice, garbage.
@@ -33,7 +33,7 @@ end
 
 -- A job that was to begin by now and never did.
 local function expired(job, now)
-  return job[13] and tonumber(job[13]) <= now and (job[6] or '0') == '0'
+  return job[14] and tonumber(job[14]) <= now and (job[6] or '0') == '0'
 end
 
 local function expire(root, id, job, now)

@@ -16,6 +16,12 @@ local function hint(root)
   if redis.call('EXISTS', root .. ':wake') == 0 then redis.call('LPUSH', root .. ':wake', 1) end
 end
 
+-- Tells those who wait for a job's end: `waited` is there while anybody waits for any.
+local function tell_ended(root, ids)
+  if redis.call('EXISTS', root .. ':waited') == 0 then return end
+  for _, id in ipairs(ids) do redis.call('PUBLISH', root .. ':ended:' .. id, 1) end
+end
+
 -- What stands in a job's hash, or nil where there is no hash (or a key of another type).
 local function job_fields(root, id, ...)
   local found = redis.pcall('HMGET', job_key(root, id), ...)

@@ -15,6 +15,7 @@ local function erase(root, id)
   local key = job_key(root, id)
   local listed = redis.call('HEXISTS', key, 'listed') == 1
   redis.call('DEL', key)
+  tell_ended(root, {id})
   if listed then redis.call('HSET', key, 'state', 'cancelled') end
 end
 

@@ -6,7 +6,7 @@ end
 
 -- What inspect read becomes the row that claim answers with: queue index, ..., id.
 local function start(root, id, job, queue, now)
-  job[1], job[5], job[6], job[11], job[13] = queue, one_more(job[5]), one_more(job[6]), id, nil
+  job[1], job[5], job[6], job[11], job[14] = queue, one_more(job[5]), one_more(job[6]), id, nil
   redis.call('HSET', job_key(root, id), 'state', 'processing', 'token', job[5], 'attempts', job[6], 'started_at', now)
 end
 

@@ -23,6 +23,27 @@ def quick(job: Job) -> None:
     write(job, "ran")
 
 
+@handler("test.add", result_ttl=60)
+def add(job: Job) -> object:
+    """Return a sum, and what JSON has more of."""
+    write(job, "began")
+    return {"sum": sum(job.payload), "all": [1.5, None, "é"]}
+
+
+@handler("test.add_async", result_ttl=60)
+async def add_async(job: Job) -> int:
+    """Return a sum."""
+    await asyncio.sleep(0.1)
+    return sum(job.payload)
+
+
+@handler("test.unspeakable", result_ttl=60, max_attempts=3)
+def unspeakable(job: Job) -> object:
+    """Return what is no JSON."""
+    write(job, "began")
+    return {1, 2}
+
+
 @handler("test.nap")
 def nap(job: Job) -> None:
     """Sleep as long as the payload says."""
