@@ -250,7 +250,7 @@ def find(text: str, known: dict[str, Queue]) -> str:
 def cursor(selection: Selection, name: str, value: str) -> str:
     """Return what leads to the page around; "" if there is none."""
     if selection.state == "waiting":
-        name = "start"
+        name, value = "start", value if value != "0" else ""
     return f"&{name}={urlquote(value, safe='')}" if value else ""
 
 
