@@ -79,9 +79,10 @@ class Bulk:
         return Call(get_script("retry"), queue.keys, (id, round(1000 * self.spread * share)))
 
     def _note(self, part: Part, done: int, seen: int) -> None:
+        gone = 0 if seen else part.left  # somebody else took them meanwhile
         self.done += done
-        self.skipped += seen - done
-        part.left = part.left - seen if seen else 0
+        self.skipped += seen - done + gone
+        part.left -= seen + gone
 
 
 def of_failed(action: str, sources: Sequence[Source], **words: Any) -> Bulk:

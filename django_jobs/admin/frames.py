@@ -43,7 +43,7 @@ def _parts(traceback: str) -> Iterator[Part]:
             if current.text or current.path:
                 yield current
             current = Part()
-        if line.startswith(HEADER):
+        if line.startswith(HEADER) or not (line.strip() or current.text):
             continue
         if match:
             own = not LIBRARY.search(match["path"].replace("\\", "/"))

@@ -11,9 +11,10 @@ from django.contrib import messages
 from django.contrib.admin.models import CHANGE, DELETION
 from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.urls import URLPattern
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs import bulk
 from django_jobs.admin import charts
@@ -25,6 +26,7 @@ from django_jobs.models import JobRecord
 from django_jobs.monitor import counts, groups, live, pages
 from django_jobs.monitor.reading import moment
 from django_jobs.queue import Queue
+from django_jobs.templatetags.django_jobs import number
 
 TITLES = {
     "failed": gettext_lazy("Failed jobs"),
@@ -39,6 +41,7 @@ JOB_ID = re.compile(r"[0-9a-f]{32}\Z")
 class Tab:
     """One state of the list."""
 
+    name: str
     text: str
     query: str
     count: int
@@ -58,6 +61,7 @@ class JobRecordAdmin(JobPages):
         selection, known = Selection.of(request.GET), known_queues()
         if request.method == "POST":
             return self.act(request, selection, known)
+        found, now = tabs(selection, known), counts.server_time(next(iter(known.values())))
         if place := find(selection.q, known):
             return HttpResponseRedirect(self.link("change", quote(place)))
         return self.page(
@@ -65,10 +69,29 @@ class JobRecordAdmin(JobPages):
             "jobrecord/list.html",
             title=TITLES[selection.state],
             selection=selection,
-            tabs=tabs(selection, known),
+            tabs=found,
+            text={f"tab:{tab.name}": number(tab.count) for tab in found},
+            live_url=self.link("live") + selection.query() + f"&since={now!r}",
             **self.listed(request, selection, known),
             **(extra_context or {}),
         )
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add what changes while one looks at the list."""
+        return [self.url("live/", self.live_view, "live"), *super().get_urls()]
+
+    @guarded
+    def live_view(self, request: HttpRequest) -> HttpResponse:
+        """Answer with the counts, and how many failed since the page was made."""
+        selection, known = Selection.of(request.GET), known_queues()
+        text = {f"tab:{tab.name}": number(tab.count) for tab in tabs(selection, known)}
+        since = moment_of(request.GET.get("since", ""))
+        if since and selection.state == "failed" and not selection.q:
+            matching = Failures(selection, known, since).matching()
+            count = sum(group.count for group in matching)
+            one, many = "%(n)s new failure: show", "%(n)s new failures: show"
+            text["news"] = ngettext(one, many, count) % {"n": number(count)} if count else ""
+        return JsonResponse({"text": text, "paths": {}, "shape": ""})
 
     def listed(
         self, request: HttpRequest, selection: Selection, known: dict[str, Queue]
@@ -192,7 +215,7 @@ def tabs(selection: Selection, known: dict[str, Queue]) -> list[Tab]:
         "running": sum(one.processing for one in stats),
     }
     return [
-        Tab(str(text), selection.query(state=name), found[name], name == selection.state)
+        Tab(name, str(text), selection.query(state=name), found[name], name == selection.state)
         for name, text in STATES.items()
     ]
 
@@ -227,7 +250,7 @@ def find(text: str, known: dict[str, Queue]) -> str:
 def cursor(selection: Selection, name: str, value: str) -> str:
     """Return what leads to the page around; "" if there is none."""
     if selection.state == "waiting":
-        name = "start"
+        name, value = "start", value if value != "0" else ""
     return f"&{name}={urlquote(value, safe='')}" if value else ""
 
 

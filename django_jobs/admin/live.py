@@ -146,7 +146,7 @@ def paths(snapshot: Snapshot) -> dict[str, str]:
 def summary(minutes: Minutes) -> str:
     """Return the chart in one sentence."""
     runs, failures = (sum(column) for column in zip(*minutes, strict=True))
-    return _("Last hour: %(good)s succeeded, %(bad)s failed, at most %(peak)s a minute.") % {
+    return _("Last hour: %(good)s runs succeeded, %(bad)s failed, at most %(peak)s a minute.") % {
         "good": number(runs - failures),
         "bad": number(failures),
         "peak": number(max(runs for runs, _failures in minutes)),

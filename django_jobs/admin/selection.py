@@ -122,13 +122,16 @@ TOP = 9
 
 
 class Failures:
-    """The groups of failed jobs, counted within the time of a selection."""
+    """The groups of failed jobs, counted within the time of a selection, or since a time (ms)."""
 
-    def __init__(self, selection: Selection, known: Mapping[str, Queue]) -> None:
+    def __init__(
+        self, selection: Selection, known: Mapping[str, Queue], since: float = -math.inf
+    ) -> None:
         self.selection = selection
         self.now = server_time(next(iter(known.values())))
         found = groups.failure_groups(known.values())
-        self.counted = groups.counted(found, selection.since(self.now)) if selection.time else found
+        since = max(since, selection.since(self.now))
+        self.counted = found if since == -math.inf else groups.counted(found, since)
 
     def matching(self, *without: str) -> list[groups.Group]:
         """Return the groups that match all filters but some."""

@@ -36,7 +36,7 @@ class HandlerStats:
 
 
 class Timeline:
-    """Runs and failures of queues, minute by minute; what is over is read from Redis once."""
+    """Runs and failures of queues, minute by minute; what is long over is read from Redis once."""
 
     def __init__(self) -> None:
         self._over: dict[tuple[str, int], tuple[int, int]] = {}
@@ -54,7 +54,7 @@ class Timeline:
             minute: (number(reply[0]), number(reply[1])) if reply else (0, 0)
             for minute, reply in zip(missing, ask(queue, commands), strict=True)
         }
-        self._over |= {(queue.root, n): pair for n, pair in found.items() if n < this}
+        self._over |= {(queue.root, n): pair for n, pair in found.items() if n < this - 1}
         return [found.get(n) or self._over.get((queue.root, n), (0, 0)) for n in wanted]
 
 

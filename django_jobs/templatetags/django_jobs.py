@@ -1,13 +1,14 @@
 """Numbers, durations and times in words, and what a page keeps up to date."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from django import template
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -73,6 +74,13 @@ def size(count: int) -> str:
 def short(id: str) -> str:
     """Return the end of an id, which tells it from others made at the same time."""
     return id if len(id) <= 16 else f"…{id[-12:]}"
+
+
+@register.filter
+def breakable(name: str) -> SafeString:
+    """Let a name be broken into lines after its dots and underscores."""
+    parts = [(part,) for part in re.split(r"(?<=[._])", name)]
+    return format_html_join(mark_safe("<wbr>"), "{}", parts)
 
 
 @register.filter

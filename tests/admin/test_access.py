@@ -1,83 +1,54 @@
 """The admin's pages: who may see and do what, and what happens without Redis."""
 
 import io
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.test import Client
-from django.urls import reverse
 from redis import Redis
 
+from django_jobs import bulk
 from django_jobs.connection import get_queue
 from django_jobs.monitor import pages
 from django_jobs.monitor.shown import Reader
 from django_jobs.queue import Queue
 from django_jobs.redact import Redactor
+from tests.admin.pages import JOBS, QUEUES, WORKERS, Web, fail, page_of, state, text
 
 pytestmark = pytest.mark.django_db
-QUEUES = "/admin/django_jobs/jobqueue/"
-JOBS = "/admin/django_jobs/jobrecord/"
-Web = Callable[..., Client]
 
 
-@pytest.fixture
-def queue(client: Redis) -> Queue:
-    """The queue as the project knows it, with a push that makes it known."""
-    return get_queue("email")
+def every_page(queue: Queue, id: str) -> list[str]:
+    """Return the addresses of all pages; there is a bulk retry of the queue's jobs."""
+    work = bulk.of_failed("retry", pages.failed([queue]))
+    bulk.save(queue, work)
+    job_pages = [page_of(queue, id, name) for name in ("change", "edit", "history")]
+    bulk_page = f"{JOBS}bulk/email/{work.id}/"
+    queue_pages = [f"{QUEUES}{name}" for name in ("", "live/", "handlers/", "email/change/")]
+    return [*queue_pages, WORKERS, JOBS, f"{JOBS}live/", bulk_page, *job_pages]
 
 
-@pytest.fixture
-def web(db: None) -> Web:
-    """Return what logs in a staff user with permissions of ours."""
-
-    def login(*codenames: str, superuser: bool = False) -> Client:
-        user = User.objects.create(username="u", is_staff=True, is_superuser=superuser)
-        found = Permission.objects.filter(
-            content_type__app_label="django_jobs", codename__in=codenames
-        )
-        assert len(found) == len(codenames)
-        user.user_permissions.set(found)
-        web = Client()
-        web.force_login(user)
-        return web
-
-    return login
-
-
-def fail(queue: Queue, payload: Any = None, message: str = "secret-message", **options: Any) -> str:
-    """Push a job and let it fail for good."""
-
-    def work(job: object) -> None:
-        raise ValueError(message)
-
-    id = queue.push(payload, "mail", max_attempts=1, **options)
-    with pytest.raises(ValueError):
-        queue.pull(work)
-    return id
-
-
-def page_of(queue: Queue, id: str) -> str:
-    return reverse("admin:django_jobs_jobrecord_change", args=[f"{queue.name}:{id}"])
-
-
-def state(queue: Queue, id: str) -> str:
-    record = queue.job(id)
-    return record.state if record else "gone"
-
-
-def text(web: Client, url: str) -> str:
-    answer = web.get(url)
-    assert answer.status_code == 200, answer
-    return answer.content.decode()
+FORGED = [
+    {"action": "retry"},
+    {"action": "discard"},
+    {"action": "cancel"},
+    {"action": "fail"},
+    {"action": "retry-all", "until": "9e15"},
+    {"action": "discard-all", "until": "9e15"},
+    {"pause": "email"},
+    {"empty": "yes", "confirmed": "yes"},
+    {"payload": "{}"},
+    {"order": "stop", "worker": "w"},
+    {},
+]
 
 
 def test_anonymous_users_are_asked_to_log_in(queue: Queue) -> None:
     id = fail(queue)
-    for url in (QUEUES, JOBS, page_of(queue, id)):
+    for url in every_page(queue, id):
         for answer in (Client().get(url), Client().post(url, {"action": "discard"})):
             assert answer.status_code == 302
             assert "/admin/login/" in answer["Location"]
@@ -89,10 +60,12 @@ def test_without_the_view_permission_every_page_is_refused(
     queue: Queue, web: Web, codenames: tuple[str, ...]
 ) -> None:
     id, user = fail(queue), web(*codenames)
-    for url in (QUEUES, JOBS, page_of(queue, id), page_of(queue, id).replace("change", "history")):
+    for url in every_page(queue, id):
+        if url == WORKERS and "view_worker" in codenames:
+            continue
         assert user.get(url).status_code == 403
-        data = {"action": "retry", "job": f"email:{id}", "pause": "email"}
-        assert user.post(url, data).status_code == 403
+        for data in FORGED:
+            assert user.post(url, {**data, "job": f"email:{id}"}).status_code == 403
     assert state(queue, id) == "failed"
     assert not queue.stats().paused
     assert "jobrecord" not in text(user, "/admin/")
@@ -107,16 +80,20 @@ def test_a_view_permission_opens_its_own_pages_only(queue: Queue, web: Web) -> N
 
 
 def test_viewers_see_no_buttons_and_forged_posts_are_refused(queue: Queue, web: Web) -> None:
-    id, user = fail(queue), web("view_job", "view_queue", "view_job_payload")
-    for url in (QUEUES, JOBS, page_of(queue, id)):
+    id, user = fail(queue), web("view_job", "view_queue", "view_job_payload", "view_worker")
+    queue.push()
+    for url in (QUEUES, JOBS, page_of(queue, id), f"{QUEUES}email/change/", WORKERS):
         html = text(user, url)
-        for word in ('name="action"', 'name="job"', 'name="pause"'):
+        for word in ('name="action"', 'name="job"', 'name="pause"', 'name="empty"', "/edit/"):
             assert word not in html
-    for action in ("retry", "discard", "", "cancel"):
-        for url in (JOBS, page_of(queue, id)):
-            answer = user.post(url, {"action": action, "job": f"email:{id}"})
-            assert answer.status_code == 403
+    for url in every_page(queue, id):
+        for data in FORGED:
+            answer = user.post(url, {**data, "job": f"email:{id}"})
+            assert answer.status_code in (200, 302, 403)
+            if url in (JOBS, page_of(queue, id)):
+                assert answer.status_code == 403
     assert user.post(QUEUES, {"pause": "email"}).status_code == 403
+    assert user.get(page_of(queue, id, "edit")).status_code == 403
     assert state(queue, id) == "failed"
     assert not queue.stats().paused
     assert not LogEntry.objects.exists()
@@ -148,6 +125,12 @@ def test_the_payload_is_hidden_from_who_may_not_see_it(queue: Queue, web: Web) -
         assert "ValueError" in html
         assert "secret" not in html
         assert "Traceback" not in html
+    for word in ("secret-payload", "secret-message"):
+        assert user.get(f"{JOBS}?q={word}").context["page"].rows == []
+    assert len(user.get(f"{JOBS}?q=valueerr").context["page"].rows) == 1
+    confirm = user.post(JOBS, {"action": "retry-all"}).content.decode()
+    assert "ValueError" in confirm
+    assert "secret" not in confirm
 
 
 def test_the_payload_is_shown_to_who_may_see_it(queue: Queue, web: Web) -> None:
@@ -298,8 +281,10 @@ def test_hostile_texts_are_escaped_and_shown(queue: Queue, client: Redis, web: W
     client.zadd(f"{queue.root}:failed", {"<script>'/": 1, "orphan": 2, "list": 3})
     client.hset(f"{queue.root}:job:<script>'/", "handler", "<script>")
     client.lpush(f"{queue.root}:job:list", "x")
-    user = web("view_job", "view_job_payload")
-    html = text(user, JOBS)
+    user = web(superuser=True)
+    html = text(user, JOBS) + user.post(JOBS, {"action": "retry-all"}).content.decode()
+    html += text(user, f"{JOBS}?queue=<script>'&handler=<script>'&error=<script>'&q=<script>'")
+    html += text(user, page_of(queue, id, "edit"))
     for url in (page_of(queue, id), page_of(queue, "_3Cscript_3E'_2F")):
         html += text(user, url)
     assert "<script>alert" not in html
@@ -310,7 +295,7 @@ def test_hostile_texts_are_escaped_and_shown(queue: Queue, client: Redis, web: W
 
 def test_no_inline_scripts_and_styles_of_ours(queue: Queue, web: Web) -> None:
     id, user = fail(queue), web(superuser=True)
-    for url in (QUEUES, JOBS, page_of(queue, id)):
+    for url in every_page(queue, id)[:1] + [JOBS, *every_page(queue, id)[-4:-1], WORKERS]:
         content = text(user, url).split('id="content-main"')[1]
         for word in ("<style", "style=", "onclick", "<script>"):
             assert word not in content.split("</main>")[0]
@@ -319,7 +304,10 @@ def test_no_inline_scripts_and_styles_of_ours(queue: Queue, web: Web) -> None:
 def test_without_redis_the_pages_say_so_and_the_admin_stays(web: Web, settings: Any) -> None:
     settings.JOBS = {"URL": "redis://user:hunter2@127.0.0.1:1/0"}
     user = web(superuser=True)
-    for url in (QUEUES, JOBS, f"{JOBS}email:1/change/"):
+    names = ("", "live/", "handlers/", "email/change/")
+    urls = [f"{QUEUES}{name}" for name in names] + [WORKERS, JOBS, f"{JOBS}live/"]
+    urls += [f"{JOBS}email:1/change/", f"{JOBS}email:1/edit/", f"{JOBS}bulk/email/1/"]
+    for url in urls:
         for answer in (user.get(url), user.post(url, {"action": "retry", "job": "email:1"})):
             assert answer.status_code == 503
             assert b"Redis" in answer.content
@@ -359,3 +347,24 @@ def test_there_is_nothing_to_migrate_and_nothing_to_dump() -> None:
         out = io.StringIO()
         call_command("dumpdata", "django_jobs", stdout=out, **options)
         assert out.getvalue().strip() == "[]"
+
+
+def test_a_second_site_has_links_of_its_own(queue: Queue, web: Web, settings: Any) -> None:
+    settings.ROOT_URLCONF = "tests.admin.two_sites"
+    id, user = fail(queue), web(superuser=True)
+    for url in (JOBS, page_of(queue, id), QUEUES):
+        html = text(user, url.replace("/admin/", "/second/"))
+        content = html.split('id="content-main"')[1]
+        assert "/second/django_jobs/" in content
+        assert 'href="/admin/' not in content
+    answer = user.post(f"/second/django_jobs/jobrecord/email:{id}/change/", {"action": "retry"})
+    assert answer["Location"].startswith("/second/")
+
+
+def test_pages_ask_the_database_for_session_and_user_only(
+    queue: Queue, web: Web, django_assert_num_queries: Any
+) -> None:
+    id, user = fail(queue), web(superuser=True)
+    for url in (JOBS, page_of(queue, id), QUEUES, f"{QUEUES}email/change/", WORKERS):
+        with django_assert_num_queries(2):
+            text(user, url)
