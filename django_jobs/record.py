@@ -78,9 +78,6 @@ class JobRecord:
             value = fields.get(name, b"")
             return int(value) if value.lstrip(b"-").isdigit() else default
 
-        def moment(name: str) -> datetime | None:
-            return _moment(number(name))
-
         return cls(
             id=id,
             queue=queue,
@@ -92,12 +89,12 @@ class JobRecord:
             token=number("token"),
             crashes=number("crashes"),
             priority=number("priority"),
-            enqueued_at=moment("enqueued_at"),
-            started_at=moment("started_at"),
-            failed_at=moment("failed_at"),
-            finished_at=moment("finished_at"),
+            enqueued_at=_moment(number("enqueued_at")),
+            started_at=_moment(number("started_at")),
+            failed_at=_moment(number("failed_at")),
+            finished_at=_moment(number("finished_at")),
             due_at=_moment(due),
-            expires_at=moment("expires_at"),
+            expires_at=_moment(number("expires_at")),
             timeout=number("timeout") / 1000 or None,
             exception=_text(fields.get("exception", b"")),
             worker=worker,

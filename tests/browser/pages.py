@@ -29,15 +29,22 @@ def hostile(page: Callable[[], str]) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "queues": lambda: path("jobqueue_changelist"),
     "queues-hostile": lambda: hostile(PAGES["queues"]),
+    "queue": lambda: path("jobqueue_change", "billing"),
+    "handlers": lambda: path("jobqueue_handlers"),
+    "workers": lambda: path("jobworker_changelist"),
     "failed": lambda: path("jobrecord_changelist"),
     "failed-hostile": lambda: hostile(PAGES["failed"]),
     "failed-none": lambda: path("jobrecord_changelist") + "?queue=quiet",
+    "waiting": lambda: path("jobrecord_changelist") + "?state=waiting",
+    "scheduled": lambda: path("jobrecord_changelist") + "?state=scheduled",
+    "running": lambda: path("jobrecord_changelist") + "?state=running",
     "job": lambda: job("billing"),
+    "job-edit": lambda: job("billing").replace("/change/", "/edit/"),
     "job-hostile": lambda: hostile(lambda: job("x" * 64)),
     "job-history": lambda: job("billing").replace("/change/", "/history/"),
 }
-# Pages that still scroll sideways, up to this width.
-TOO_WIDE = {
+
+WIDE = {
     "queues": 390,
     "queues-hostile": 1200,
     "failed": 390,
