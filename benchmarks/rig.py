@@ -69,7 +69,7 @@ class Rig:
 
 
 @contextmanager
-def rig() -> Iterator[Rig]:
+def rig(settings: str = "benchmarks.settings") -> Iterator[Rig]:
     """Start a private Redis, make a ledger, set up Django."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     (folder / "ledger").touch()
@@ -84,7 +84,7 @@ def rig() -> Iterator[Rig]:
     os.environ.update(
         REDIS_URL=f"redis://127.0.0.1:{port}/0",
         BENCH_LEDGER=str(folder / "ledger"),
-        DJANGO_SETTINGS_MODULE="benchmarks.settings",
+        DJANGO_SETTINGS_MODULE=settings,
         PYTHONPATH=str(ROOT),
     )
     sys.path.insert(0, str(ROOT))

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands
+from django.utils.module_loading import import_string
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -40,7 +41,9 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         return [Error(f"JOBS: {problem}", id="django_jobs.E001") for problem in found]
     try:
         urls = redis_urls(["default", *get_settings().QUEUES])
-    except ImproperlyConfigured as error:
+        for path in get_settings().MIDDLEWARE:
+            import_string(path)
+    except (ImproperlyConfigured, ImportError) as error:
         return [Error(str(error), id="django_jobs.E001")]
     wanted = settings.DEBUG or "django_jobs.testing" in sys.modules  # DEBUG is off in tests
     if wanted or not any(url.startswith("embedded:") for url in urls):

@@ -1,9 +1,9 @@
 """The setting JOBS: its defaults, what is wrong with it, and who wins."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from redis import ConnectionPool
 from django_jobs import backoff, keys
 from django_jobs.handlers import check_max_attempts
 from django_jobs.job import MAX_ATTEMPTS
+from django_jobs.redact import NAMES, Redactor
 
 LOCAL = "redis://127.0.0.1:6379/0"
 ENVIRONMENT = ("JOBS_URL", "REDIS_URL")
@@ -25,14 +26,15 @@ RANGES: dict[str, tuple[float, int, str]] = {
     "UNKNOWN_HANDLER_WAIT": (0, 10**8, "seconds"),
     "TIMEOUT": (0.001, 10**8, "seconds"),
     "FAILED_TTL": (0.001, 10**8, "seconds"),
+    "RESULT_TTL": (0, 10**8, "seconds"),
     "MAX_PAYLOAD": (1, 512 * 2**20, "bytes"),
 }
-OF_A_QUEUE = ("MAX_ATTEMPTS", "BACKOFF", "TIMEOUT", "FAILED_TTL")
+OF_A_QUEUE = ("MAX_ATTEMPTS", "BACKOFF", "TIMEOUT", "FAILED_TTL", "RESULT_TTL")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What JOBS says. Per queue the last four may be given too, and a URL."""
+    """What JOBS says. Per queue the last five may be given too, and a URL."""
 
     URL: str = ""
     PREFIX: str = "jobs"
@@ -40,10 +42,13 @@ class Settings:
     LEASE: float = 15.0  # seconds
     MAX_PAYLOAD: int = 1_048_576  # bytes
     UNKNOWN_HANDLER_WAIT: float = 900.0  # seconds
+    MIDDLEWARE: Sequence[str] = ()  # dotted paths
+    REDACT: Sequence[str] = NAMES
     MAX_ATTEMPTS: int = MAX_ATTEMPTS
     BACKOFF: backoff.Backoff | None = None
     TIMEOUT: float | None = None  # seconds
     FAILED_TTL: float | None = None  # seconds
+    RESULT_TTL: float = 0  # seconds
 
     def of_queue(self, queue: str, name: str) -> Any:
         """Return a queue's own value of a setting, else the one for all queues."""
@@ -59,6 +64,11 @@ class Settings:
         if problem := url_problem(url):
             raise ImproperlyConfigured(f"{name} in the environment: {problem}")
         return url
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """Return what hides the values that REDACT names."""
+        return Redactor(self.REDACT)
 
 
 def get_settings() -> Settings:
@@ -152,8 +162,18 @@ def _check(name: str, value: Any) -> None:
         check_max_attempts(value)
     if name == "BACKOFF" and (problem := backoff.problem(value)):
         raise ValueError(f"{problem}.")
+    if name in ("REDACT", "MIDDLEWARE"):
+        _check_names(value)
     if name in RANGES and not (value is None and name in ("TIMEOUT", "FAILED_TTL")):
         _check_range(value, *RANGES[name])
+
+
+def _check_names(value: object) -> None:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{value!r} is not a list of names.")
+    for name in value:
+        if not isinstance(name, str) or not re.search(r"[^\W_]", name):
+            raise ValueError(f"{name!r} is no name.")
 
 
 def _check_range(value: object, least: float, most: int, unit: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -31,6 +32,12 @@ def get_queue(name: str = "default") -> Queue:
 def get_client(url: str) -> Redis:
     """Return this process' client of one Redis; it connects at first use."""
     return _client(_resolve(url))
+
+
+def async_client(queue: str) -> AsyncRedis:
+    """Return a client of a queue's Redis for the event loop that uses it, and closes it."""
+    url = _resolve(get_settings().url(queue))
+    return AsyncRedis.from_url(url, protocol=2, socket_connect_timeout=TIMEOUT, socket_timeout=None)
 
 
 def redis_urls(queues: Iterable[str]) -> list[str]:

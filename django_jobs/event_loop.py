@@ -15,11 +15,11 @@ from django_jobs.job import Claimed
 IDLE = 1.0  # seconds without a run until the database connections are closed
 
 Run = Callable[[Claimed, Handler], Any]  # returns what is to be awaited
-End = Callable[[Claimed, Handler, BaseException | None], None]
+End = Callable[[Claimed, Handler, BaseException | None, Any], None]
 
 
 class EventLoop:
-    """Awaits what `run` returns; `end` is called on the loop with what it raised."""
+    """Awaits what `run` returns; `end` is called on the loop with what it raised, or returned."""
 
     def __init__(self, run: Run, end: End) -> None:
         self._run = run
@@ -53,10 +53,11 @@ class EventLoop:
             self._tasks[claimed].cancel(error)
 
     async def _live(self, claimed: Claimed, handler: Handler) -> None:
+        result = None
         with Caught(BaseException) as caught:
-            await self._run(claimed, handler)
+            result = await self._run(claimed, handler)
         del self._tasks[claimed]
-        self._end(claimed, handler, _reason(caught.error))
+        self._end(claimed, handler, _reason(caught.error), result)
         await self._tidy()
 
     async def _tidy(self) -> None:

@@ -38,6 +38,10 @@ class DuplicateHandler(JobsError):
     """Two functions are registered under one handler name."""
 
 
+class JobGone(JobsError, LookupError):
+    """The job is not there, or no more."""
+
+
 class LeaseLost(JobsError):
     """The job was given to another worker while it ran here."""
 
@@ -50,6 +54,10 @@ class JobTimeout(JobsError):
     """The job ran longer than its timeout."""
 
 
+class Expired(JobsError):
+    """The job had not begun in time."""
+
+
 class Fail(JobsError):
     """Stop retrying: the handler says that the job cannot succeed."""
 
@@ -58,5 +66,13 @@ class Retry(JobsError):
     """Run the job again later; this run counts as an attempt."""
 
     def __init__(self, message: str = "", *, after: float | timedelta | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class Snooze(JobsError):
+    """Run the job again later; this run does not count as an attempt."""
+
+    def __init__(self, message: str = "", *, after: float | timedelta) -> None:
         super().__init__(message)
         self.after = after

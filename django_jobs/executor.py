@@ -4,7 +4,7 @@ import ctypes
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -15,6 +15,7 @@ from django_jobs.event_loop import EventLoop
 from django_jobs.exceptions import JobTimeout, LeaseLost
 from django_jobs.handlers import Handler
 from django_jobs.job import Claimed, Job
+from django_jobs.middleware import Run, wrapped
 from django_jobs.outcome import Outcome, Policy, decide, time_limit
 from django_jobs.signals import job_started
 
@@ -22,11 +23,6 @@ IDLE = 1.0  # seconds until an idle thread closes its database connections
 
 Done = Callable[[Claimed, Outcome], None]
 Started = Callable[[Claimed, float], None]
-
-
-def call_handler(handler: Handler, job: Job) -> Any:
-    """Call the handler's function; wrappers go around this."""
-    return handler.function(job)
 
 
 class Executor:
@@ -40,9 +36,12 @@ class Executor:
         started: Started,
         done: Done,
         progress: Callable[[Job, float, str], None],
+        middleware: Sequence[str] = (),
     ) -> None:
         self.concurrency = concurrency
         self._policy_of = policy_of
+        self._middleware = middleware
+        self._runs: dict[Handler, Run] = {}
         self._started = started
         self._done = done
         self._progress = progress
@@ -110,9 +109,9 @@ class Executor:
                 continue
             if self._inbox:
                 self._ring()
-            error = self._call(claimed, handler, thread)
+            result, error = self._call(claimed, handler, thread)
             databases.tidy(idle=False)
-            self._end(claimed, handler, error)
+            self._end(claimed, handler, error, result)
 
     def _rest(self) -> None:
         try:
@@ -122,19 +121,21 @@ class Executor:
             self._bell.get()
         self._rung = False
 
-    def _call(self, claimed: Claimed, handler: Handler, thread: int) -> BaseException | None:
-        """Return what the handler raised; an interrupt that comes late stays in here."""
-        returned, caught = False, Caught(BaseException)
+    def _call(
+        self, claimed: Claimed, handler: Handler, thread: int
+    ) -> tuple[Any, BaseException | None]:
+        """Return what the handler returned, or raised; an interrupt that comes late stays here."""
+        result, returned, caught = None, False, Caught(BaseException)
         try:
             with caught:
                 self._running[claimed] = thread
-                self._run(claimed, handler)
+                result = self._run(claimed, handler)
                 returned = True
             self._leave(claimed, thread)
         except (JobTimeout, LeaseLost) as late:
             caught.error = caught.error or late
             self._leave(claimed, thread)
-        return None if returned else caught.error
+        return result, None if returned else caught.error
 
     def _run(self, claimed: Claimed, handler: Handler) -> Any:
         """Call the handler; an async one returns what is to be awaited."""
@@ -145,7 +146,10 @@ class Executor:
         job = claimed.job(self._progress)
         if job_started.receivers:
             job_started.send_robust(handler.name, job=job)
-        return call_handler(handler, job)
+        run = self._runs.get(handler)
+        if run is None:
+            run = self._runs[handler] = wrapped(handler, self._middleware)
+        return run(job)
 
     def _leave(self, claimed: Claimed, thread: int) -> None:
         """Take the run off the list; an exception still on its way must not hit the next job."""
@@ -159,8 +163,11 @@ class Executor:
             except (JobTimeout, LeaseLost):
                 continue
 
-    def _end(self, claimed: Claimed, handler: Handler, error: BaseException | None) -> None:
-        self._done(claimed, decide(error, claimed, handler, self._policy_of(claimed.queue)))
+    def _end(
+        self, claimed: Claimed, handler: Handler, error: BaseException | None, result: Any = None
+    ) -> None:
+        policy = self._policy_of(claimed.queue)
+        self._done(claimed, decide(error, claimed, handler, policy, result))
 
 
 def _raise_in_thread(ident: int, error: type[BaseException] | None) -> None:

@@ -5,39 +5,50 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from django_jobs import backoff as backoffs
 from django_jobs import keys
-from django_jobs.exceptions import DuplicateHandler, OptionError, UnknownHandler
+from django_jobs.exceptions import DuplicateHandler, OptionError, Retry, UnknownHandler
 
 NAME = re.compile(r"[^\s:]{1,200}\Z")
+
+Errors = type[BaseException] | tuple[type[BaseException], ...]
 
 _registry: dict[str, "Handler"] = {}
 
 
-class Handler:
-    """A registered function; calling it calls the plain function.
+class HandlerOptions(TypedDict, total=False):
+    """How a handler's jobs are run; None leaves a choice to the queue's settings."""
 
-    `timeout` is in seconds; None leaves a choice to the queue's settings.
-    """
+    queue: str
+    max_attempts: int | None
+    timeout: float | None  # seconds
+    result_ttl: float | None  # seconds, as at push
+    backoff: backoffs.Backoff | None
+    retry_on: Errors | None  # only these are tried again
+    fail_on: Errors  # these are not, whatever `retry_on` says
+    retry_for: backoffs.Seconds | None  # no attempt begins later than this after the push
+
+
+class Handler:
+    """A registered function; calling it calls the plain function."""
 
     def __init__(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        queue: str = "default",
-        max_attempts: int | None = None,
-        timeout: float | None = None,
-        backoff: backoffs.Backoff | None = None,
+        self, name: str, function: Callable[..., Any], **options: Unpack[HandlerOptions]
     ) -> None:
         functools.update_wrapper(self, function)
         self.name = name
         self.function = function
-        self.queue = queue
-        self.max_attempts = max_attempts
-        self.timeout = timeout
-        self.backoff = backoff
+        self.queue = options.get("queue", "default")
+        self.max_attempts = options.get("max_attempts")
+        self.timeout = options.get("timeout")
+        self.result_ttl = options.get("result_ttl")
+        self.backoff = options.get("backoff")
+        self.retry_on = options.get("retry_on")
+        self.fail_on = options.get("fail_on", ())
+        limit = options.get("retry_for")
+        self.retry_for = None if limit is None else backoffs.seconds(limit)
         self.is_async = inspect.iscoroutinefunction(function)
         self.source = (function.__module__, function.__qualname__)
 
@@ -49,19 +60,20 @@ class Handler:
         """Show the name and where the function stands."""
         return f"<Handler {self.name}: {'.'.join(self.source)}>"
 
+    def tries_again(self, error: BaseException) -> bool:
+        """Say whether a run that raised this may be tried again."""
+        if isinstance(error, self.fail_on):
+            return False
+        return self.retry_on is None or isinstance(error, (self.retry_on, Retry))
+
 
 def handler(
-    name: str,
-    *,
-    queue: str = "default",
-    max_attempts: int | None = None,
-    timeout: float | None = None,
-    backoff: backoffs.Backoff | None = None,
+    name: str, **options: Unpack[HandlerOptions]
 ) -> Callable[[Callable[..., Any]], Handler]:
     """Register a function, sync or async, as what runs the jobs of this name.
 
-    The name is stored with each job: keep it when the function moves. `timeout` is in
-    seconds. Raises OptionError for a bad option, DuplicateHandler if another function
+    The name is stored with each job: keep it when the function moves. For the options see
+    HandlerOptions. Raises OptionError for a bad one, DuplicateHandler if another function
     has the name.
     """
     if not isinstance(name, str) or not NAME.match(name):
@@ -69,10 +81,13 @@ def handler(
             f"{name!r} cannot name a handler: use 1 to 200 characters without spaces"
             ' or colons, as in @handler("shop.send_receipt").'
         )
-    _check_options(name, queue, max_attempts, timeout, backoff)
+    try:
+        _check(options)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"Handler {name!r}: {error}") from error
 
     def register(function: Callable[..., Any]) -> Handler:
-        new = Handler(name, function, queue, max_attempts, timeout, backoff)
+        new = Handler(name, function, **options)
         old = _registry.get(name)
         if old is not None and old.source != new.source:
             raise DuplicateHandler(
@@ -85,23 +100,29 @@ def handler(
     return register
 
 
-def _check_options(
-    name: str,
-    queue: str,
-    max_attempts: int | None,
-    timeout: float | None,
-    backoff: backoffs.Backoff | None,
-) -> None:
-    try:
-        keys.root("", queue)
-        if max_attempts is not None:
-            check_max_attempts(max_attempts)
-        if timeout is not None:
-            check_timeout(timeout)
-    except (TypeError, ValueError) as error:
-        raise OptionError(f"Handler {name!r}: {error}") from error
-    if problem := backoffs.problem(backoff):
-        raise OptionError(f"Handler {name!r}: backoff {problem}.")
+def _check(options: HandlerOptions) -> None:
+    if unknown := sorted(set(options) - set(HandlerOptions.__annotations__)):
+        known = ", ".join(HandlerOptions.__annotations__)
+        raise ValueError(f"there is no option {', '.join(unknown)}. The options are {known}.")
+    keys.root("", options.get("queue", "default"))
+    if (attempts := options.get("max_attempts")) is not None:
+        check_max_attempts(attempts)
+    if (timeout := options.get("timeout")) is not None:
+        check_timeout(timeout)
+    check_result_ttl(options.get("result_ttl"))
+    if problem := backoffs.problem(options.get("backoff")):
+        raise ValueError(f"backoff {problem}.")
+    _check_errors("retry_on", options.get("retry_on") or ())
+    _check_errors("fail_on", options.get("fail_on", ()))
+    limit = options.get("retry_for")
+    if isinstance(limit, list | tuple) or callable(limit) or backoffs.problem(limit):
+        raise ValueError(f"retry_for is {limit!r}, not a number of seconds, or a timedelta.")
+
+
+def _check_errors(option: str, value: object) -> None:
+    classes = value if isinstance(value, tuple) else (value,)
+    if not all(isinstance(one, type) and issubclass(one, BaseException) for one in classes):
+        raise ValueError(f"{option} is {value!r}, not an exception class, or a tuple of some.")
 
 
 def check_max_attempts(value: object) -> int:
@@ -116,6 +137,15 @@ def check_timeout(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0.001 <= value < 10**8:
         return float(value)
     raise ValueError(f"timeout is {value!r}, not a positive number of seconds.")
+
+
+def check_result_ttl(value: object) -> float | None:
+    """Return for how many seconds a result is kept. Raises ValueError if it is no such number."""
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 10**8:
+        return float(value)
+    raise ValueError(f"result_ttl is {value!r}, not a number of seconds from 0 on.")
 
 
 def get_handler(name: str) -> Handler:

@@ -43,6 +43,7 @@ class Holding:
             started=self._started,
             done=self._ended,
             progress=progress,
+            middleware=options.middleware,
         )
 
     def __len__(self) -> int:
@@ -146,7 +147,7 @@ class Holding:
     def _ended(self, claimed: Claimed, outcome: Outcome) -> None:
         if claimed.took:
             claimed.took = time.monotonic() - claimed.took
-        if outcome.kind == "succeeded":
+        if outcome.kind in ("succeeded", "kept"):
             self.table.succeed(claimed.slot)
         elif outcome.failure is not None:
             state = flight.RETRY if outcome.kind == "retry" else flight.FAILED

@@ -104,7 +104,8 @@ class Seen:
         """Yield what is wrong with the job."""
         state = self.state
         if not self.hash:
-            if lost := [place for place in self.places if place != "active"]:
+            may_be_gone = ("active", "succeeded")  # to be dropped, and kept long enough
+            if lost := [place for place in self.places if place not in may_be_gone]:
                 yield f"is in {_and(lost)} and has no hash"
             return
         expected = [state] * (state != "cancelled") + ["active"] * self.stopped

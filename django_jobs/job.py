@@ -77,6 +77,7 @@ class Claimed:
         "priority",
         "queue",
         "raw",
+        "result_ttl",
         "slot",
         "timeout",
         "token",
@@ -87,7 +88,21 @@ class Claimed:
 
     def __init__(self, queue: str, row: list[Any], now: int) -> None:
         """Read one row of a claim's answer; `now` is the server's clock in ms."""
-        _, handler, raw, enqueued, token, attempt, most, timeout, priority, unknown, id, due = row
+        (
+            _,
+            handler,
+            raw,
+            enqueued,
+            token,
+            attempt,
+            most,
+            timeout,
+            priority,
+            unknown,
+            id,
+            due,
+            keep,
+        ) = row
         self.queue = queue
         self.id = str(id, "ascii")
         self.handler = str(handler or b"", "utf-8", "replace")
@@ -95,11 +110,12 @@ class Claimed:
         self.enqueued_ms = _number(enqueued, now)
         self.token = int(token)
         self.attempt = int(attempt)
-        self.max_attempts = _number(most, MAX_ATTEMPTS)
+        self.max_attempts = _number(most, MAX_ATTEMPTS) if most else MAX_ATTEMPTS
         self.timeout = _number(timeout, 0) / 1000 if timeout else None
         self.priority = _number(priority, 0) if priority else 0
         self.unknown_ms = now - _number(unknown, now) if unknown else 0
         self.waited_ms = now - (_number(due, now) if due else self.enqueued_ms)
+        self.result_ttl = _number(keep, 0) / 1000 if keep else None
         self.took = 0.0  # seconds of the run; first the moment (monotonic) it began
         self.slot = -1
         self.lost = False

@@ -3,13 +3,15 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import frexp
 
 from django_jobs.job import Claimed
 from django_jobs.queue import Queue
 from django_jobs.scripts import Call
 
 EVERY = 1.0  # seconds between two writes
-RAN = ("succeeded", "retry", "failed")  # kinds of outcome that a run produced
+MICRO = 20  # binary digits of a second's µs
+RAN = ("succeeded", "kept", "retry", "failed")  # kinds of outcome that a run produced
 
 Run = tuple[str, bool, int, int]  # handler, failed, size of its duration, size of its wait or -1
 
@@ -17,8 +19,8 @@ Run = tuple[str, bool, int, int]  # handler, failed, size of its duration, size 
 class Metrics:
     """Counts runs by handler.
 
-    Durations (µs) and waits (ms, of first attempts) are kept as their number of binary
-    digits: a histogram whose classes are powers of two.
+    Durations (in 2**-20 s, about µs) and waits (ms, of first attempts) are kept as their
+    number of binary digits: a histogram whose classes are powers of two.
     """
 
     def __init__(self) -> None:
@@ -29,13 +31,13 @@ class Metrics:
         """Count runs of one queue whose outcome was recorded."""
         if kind not in RAN:
             return
-        failed = kind != "succeeded"
+        failed = kind in ("retry", "failed")
         self._runs.setdefault(queue, Counter()).update(
             [
                 (
                     job.handler,
                     failed,
-                    int(job.took * 1_000_000).bit_length(),
+                    frexp(job.took or 2**-MICRO)[1] + MICRO,  # one that never began took none
                     job.waited_ms.bit_length() if job.attempt == 1 else -1,
                 )
                 for job in jobs

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from django_jobs import backoff
 from django_jobs.exceptions import OptionError
-from django_jobs.handlers import check_max_attempts, check_timeout
+from django_jobs.handlers import check_max_attempts, check_result_ttl, check_timeout
 from django_jobs.job import MAX_ATTEMPTS, encode_payload, new_id
 
 PRIORITIES = range(-100, 101)
@@ -20,22 +20,26 @@ class JobOptions(TypedDict, total=False):
 
     delay: float | timedelta  # seconds from now, by the server's clock
     run_at: datetime
+    expires: float | timedelta | datetime  # not begun by then, it fails
     priority: int  # -100 to 100, higher first
     max_attempts: int
     timeout: float  # seconds
+    result_ttl: float  # seconds for which the job is kept, with its result, when it succeeded
 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job that is ready to be pushed; `due` is "" for now, "+ms" or "ms"."""
+    """A job that is ready to be pushed; `due` and `expires` are "" (now, never), "+ms" or "ms"."""
 
     id: str
     handler: str
     payload: str
     due: str = ""
+    expires: str = ""
     priority: int = 0
     max_attempts: int = MAX_ATTEMPTS
     timeout: float | None = None
+    result_ttl: float | None = None
 
     def arguments(self) -> list[str | int]:
         """Return what the push script takes for this job."""
@@ -44,9 +48,11 @@ class NewJob:
             fields += ["max_attempts", self.max_attempts]
         if self.timeout is not None:
             fields += ["timeout", round(self.timeout * 1000)]
+        if self.result_ttl is not None:
+            fields += ["result_ttl", round(self.result_ttl * 1000)]
         if self.priority:
             fields += ["priority", self.priority]
-        return [self.id, self.due, self.priority, len(fields), *fields]
+        return [self.id, self.due, self.expires, self.priority, len(fields), *fields]
 
 
 def new_job(
@@ -73,9 +79,11 @@ def new_job(
             handler,
             text,
             due=_due(options.get("delay"), options.get("run_at")),
+            expires=_expires(options),
             priority=_priority(options.get("priority")),
             max_attempts=check_max_attempts(options.get("max_attempts", max_attempts)),
             timeout=_timeout(options.get("timeout")),
+            result_ttl=check_result_ttl(options.get("result_ttl")),
         )
     except (TypeError, ValueError) as error:
         raise OptionError(f"Handler {handler!r}, queue {queue!r}: {error}") from error
@@ -93,29 +101,43 @@ def _due(delay: float | timedelta | None, run_at: datetime | None) -> str:
     if delay is not None and run_at is not None:
         raise ValueError("delay and run_at exclude each other: give one of them.")
     if delay is not None:
-        return f"+{round(_seconds(delay) * 1000)}"
-    return "" if run_at is None else str(_milliseconds(run_at))
+        return f"+{round(_seconds('delay', delay) * 1000)}"
+    return "" if run_at is None else str(_milliseconds("run_at", run_at))
 
 
-def _seconds(delay: object) -> float:
-    if not isinstance(delay, int | float | timedelta):
-        raise ValueError("delay is a number of seconds, or a timedelta.")
-    if problem := backoff.problem(delay):
-        raise ValueError(f"delay {problem}.")
-    return backoff.seconds(delay)
+def _expires(options: JobOptions) -> str:
+    expires = options.get("expires")
+    if expires is None:
+        return ""
+    if isinstance(expires, datetime):
+        return str(_milliseconds("expires", expires))
+    seconds, delay = _seconds("expires", expires), options.get("delay")
+    if delay is not None and _seconds("delay", delay) >= seconds:
+        raise ValueError(
+            f"expires ({expires}) is not later than delay ({delay}): it would never run."
+        )
+    return f"+{round(seconds * 1000)}"
 
 
-def _milliseconds(run_at: datetime) -> int:
-    if not isinstance(run_at, datetime):
-        raise ValueError(f"run_at is {run_at!r}, not a datetime.")
-    if timezone.is_naive(run_at):
+def _seconds(option: str, value: object) -> float:
+    if not isinstance(value, int | float | timedelta):
+        raise ValueError(f"{option} is a number of seconds, or a timedelta.")
+    if problem := backoff.problem(value):
+        raise ValueError(f"{option} {problem}.")
+    return backoff.seconds(value)
+
+
+def _milliseconds(option: str, moment: datetime) -> int:
+    if not isinstance(moment, datetime):
+        raise ValueError(f"{option} is {moment!r}, not a datetime.")
+    if timezone.is_naive(moment):
         if settings.USE_TZ:
             raise ValueError(
-                f"run_at is {run_at!r}, which has no time zone. With USE_TZ it needs one:"
-                " django.utils.timezone.make_aware(run_at)."
+                f"{option} is {moment!r}, which has no time zone. With USE_TZ it needs one:"
+                f" django.utils.timezone.make_aware({option})."
             )
-        run_at = timezone.make_aware(run_at)
-    return max(0, round(run_at.timestamp() * 1000))
+        moment = timezone.make_aware(moment)
+    return max(0, round(moment.timestamp() * 1000))
 
 
 def _priority(value: object) -> int:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from django_jobs import backoff
 from django_jobs.backoff import Backoff
-from django_jobs.exceptions import Fail, LeaseLost, PayloadError, Retry, UnknownHandler
+from django_jobs.exceptions import Fail, LeaseLost, PayloadError, Retry, Snooze, UnknownHandler
 from django_jobs.failure import Failure
 from django_jobs.handlers import Handler, get_handler
-from django_jobs.job import Claimed
+from django_jobs.job import Claimed, encode_payload
 
 log = logging.getLogger("django_jobs")
 
@@ -17,14 +17,18 @@ log = logging.getLogger("django_jobs")
 class Outcome:
     """What a run produced, by its kind.
 
-    One of succeeded, retry, failed, unknown (no such handler), released (given back), lost.
+    One of succeeded, kept (succeeded, with its result), retry, failed, snoozed (later, no attempt spent), unknown (no such
+    handler), released (given back), lost.
     """
 
     kind: str
-    delay: float = 0.0  # seconds
+    delay: float = 0.0  # seconds; of one that is kept, for how long
+    result: str = ""
     failure: Failure | None = None
     error: BaseException | None = None
 
+
+RESULT = 1_048_576  # bytes
 
 SUCCEEDED = Outcome("succeeded")
 UNKNOWN = Outcome("unknown")
@@ -38,6 +42,7 @@ class Policy:
 
     timeout: float | None = None
     backoff: Backoff | None = None
+    result_ttl: float = 0.0
 
 
 def find_handler(claimed: Claimed, wait: float) -> Handler | Outcome:
@@ -54,23 +59,51 @@ def find_handler(claimed: Claimed, wait: float) -> Handler | Outcome:
 
 
 def decide(
-    error: BaseException | None, claimed: Claimed, handler: Handler, policy: Policy
+    error: BaseException | None,
+    claimed: Claimed,
+    handler: Handler,
+    policy: Policy,
+    result: object = None,
 ) -> Outcome:
-    """Return the outcome of a run that returned, or raised `error`."""
+    """Return the outcome of a run that returned a result, or raised `error`."""
     if error is None:
-        return SUCCEEDED
+        return _success(claimed, handler, policy, result)
     if isinstance(error, LeaseLost):
         return LOST
+    pause = _pause(error, claimed, handler, policy)
+    if isinstance(error, Snooze):
+        return Outcome("snoozed", pause)
     failure = Failure.of(error, "")
-    if isinstance(error, Fail | PayloadError) or claimed.attempt >= claimed.max_attempts:
+    if _is_final(error, claimed, handler, pause):
         return Outcome("failed", failure=failure, error=error)
-    return Outcome("retry", _pause(error, claimed, handler, policy), failure, error)
+    return Outcome("retry", pause, failure=failure, error=error)
+
+
+def _success(claimed: Claimed, handler: Handler, policy: Policy, result: object) -> Outcome:
+    chosen = claimed.result_ttl if claimed.result_ttl is not None else handler.result_ttl
+    keep = policy.result_ttl if chosen is None else chosen
+    if not keep:
+        return SUCCEEDED
+    try:
+        text = encode_payload(result, handler=handler.name, queue=claimed.queue, limit=RESULT)
+    except PayloadError as error:
+        wrong = PayloadError(str(error).replace("payload", "result"))
+        return Outcome("failed", failure=Failure.of(wrong, ""), error=wrong)
+    return Outcome("kept", keep, text)
+
+
+def _is_final(error: BaseException, claimed: Claimed, handler: Handler, pause: float) -> bool:
+    if isinstance(error, Fail | PayloadError) or claimed.attempt >= claimed.max_attempts:
+        return True
+    age = claimed.waited_ms / 1000 + claimed.took + pause
+    late = handler.retry_for is not None and age > handler.retry_for
+    return late or not handler.tries_again(error)
 
 
 def _pause(error: BaseException, claimed: Claimed, handler: Handler, policy: Policy) -> float:
     """Return the seconds until the next attempt: what the run said wins over handler over queue."""
     chosen = policy.backoff if handler.backoff is None else handler.backoff
-    if isinstance(error, Retry) and error.after is not None:
+    if isinstance(error, Retry | Snooze) and error.after is not None:
         chosen = error.after
     try:
         return backoff.delay(chosen, claimed.attempt, error)

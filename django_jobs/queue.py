@@ -2,26 +2,26 @@
 
     scheduled -> active -> processing -> succeeded | scheduled (retry) | failed
 
-The first half is for users and operators; it talks to Redis at once. The second half is
-the worker's side of the same machine: it returns calls, which a worker sends in batches.
+Here is what users and operators do; it talks to Redis at once. The worker's side of the
+same machine is in `settle`.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, Unpack
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from django_jobs import keys
-from django_jobs.claims import Held
 from django_jobs.exceptions import Empty, LeaseLost, PushError
 from django_jobs.failure import Failure
 from django_jobs.job import MAX_ATTEMPTS, Claimed, Job, encode_payload
 from django_jobs.line import run, run_many
 from django_jobs.options import JobOptions, NewJob, new_job
 from django_jobs.record import JobRecord, Stats
-from django_jobs.scripts import Call, get_script
+from django_jobs.scripts import Call
+from django_jobs.settle import WorkerSide
 from django_jobs.solo import Solo
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ PUSH_BATCH = 200  # jobs a script, so that none blocks Redis for long
 PAGE = 100
 
 
-class Queue:
+class Queue(WorkerSide):
     """A queue by its name, on one Redis.
 
     `lease` is in seconds, `max_payload` in bytes; `announce` gets the name of a new queue.
@@ -50,8 +50,7 @@ class Queue:
     ) -> None:
         self.name = name
         self.client = client
-        self.root = keys.root(prefix, name, cluster=cluster)
-        self.keys = (self.root, f"{self.root}:queue")
+        super().__init__(keys.root(prefix, name, cluster=cluster))
         self.max_attempts = max_attempts
         self.max_payload = max_payload
         self.lease = lease
@@ -132,8 +131,7 @@ class Queue:
 
     def stats(self) -> Stats:
         """Return how many jobs are in each state."""
-        active, processing, failed, scheduled, paused = run(self.client, self._call("stats"))
-        return Stats(active, processing, failed, scheduled, bool(paused))
+        return Stats.of(run(self.client, self._call("stats")))
 
     def job(self, id: str) -> JobRecord | None:
         """Return a job as it stands now; None if it succeeded or was removed."""
@@ -214,60 +212,6 @@ class Queue:
         """Move what is due from scheduled to active; claim does the same by itself."""
         return int(run(self.client, self._call("promote", limit)))
 
-    # The worker's side. Settling answers, per job, 1 applied, 0 already done, -1 another's.
-
-    def settle_succeeded(self, worker: str, jobs: Iterable[tuple[str, int]]) -> Call:
-        """Record that jobs (id, token) succeeded: processing -> gone."""
-        return self._call("settle_succeeded", worker, *(value for job in jobs for value in job))
-
-    def settle_retry(self, worker: str, jobs: Iterable[tuple[str, int, float, Failure]]) -> Call:
-        """Record failed attempts (id, token, delay in s, why): processing -> active | scheduled."""
-        args: list[str | int] = []
-        for id, token, delay, why in jobs:
-            args += [id, token, round(delay * 1000), why.error, why.traceback]
-        return self._call("settle_retry", worker, *args)
-
-    def settle_failed(self, worker: str, jobs: Iterable[tuple[str, int, Failure]]) -> Call:
-        """Record last attempts (id, token, why): processing -> failed."""
-        args: list[str | int] = []
-        for id, token, why in jobs:
-            args += [id, token, why.exception, why.error, why.traceback]
-        return self._call("settle_failed", worker, *args)
-
-    def release(
-        self, worker: str, jobs: Iterable[tuple[str, int]], *, unknown: bool = False
-    ) -> Call:
-        """Give jobs (id, token; oldest first) back unfinished, the attempt not counted.
-
-        They go to the head of the queue; with `unknown` (no such handler here) they are
-        scheduled 1 to 30 s ahead, the longer the longer it is unknown.
-        """
-        why = "unknown" if unknown else ""
-        return self._call("release", worker, why, *(value for job in jobs for value in job))
-
-    def recover(self, jobs: Iterable[Held], why: Failure) -> Call:
-        """Take jobs (id, token, worker; oldest first) back from dead workers, counted.
-
-        The answer says per job where it is now: active, scheduled, failed, or nowhere else.
-        """
-        args = (value for job in jobs for value in job)
-        return self._call("recover", why.exception, why.error, *args)
-
-    def held(self, worker: str, number: int, known: Iterable[tuple[str, int]]) -> Call:
-        """Ask what a worker holds, after a claim whose answer was lost; see `read_held`."""
-        return self._call("held", worker, number, *(value for job in known for value in job))
-
-    def close(self, worker: str, *, answered: bool = False) -> Call:
-        """End a worker's life; the answer names what it still holds of its last claim.
-
-        With `answered` no claim of it can be under way, and nothing is remembered.
-        """
-        return self._call("close", worker, int(answered))
-
-    def count(self, numbers: Mapping[str, int]) -> Call:
-        """Add what runs a worker has settled, and how they went, to its minute and its hour."""
-        return self._call("count", *(value for pair in numbers.items() for value in pair))
-
     def progress_function(self, worker: str) -> Callable[[Job, float, str], None]:
         """Return what `Job.progress` calls for a job that this worker holds."""
 
@@ -276,9 +220,6 @@ class Queue:
             run(self.client, self._call("progress", worker, job.id, job.token, said))
 
         return progress
-
-    def _call(self, script: str, *args: str | bytes | int) -> Call:
-        return Call(get_script(script), self.keys, args)
 
     def _did(self, script: str, *args: str | bytes | int) -> bool:
         return bool(run(self.client, self._call(script, *args)) == 1)

@@ -1,6 +1,7 @@
 """How a job, and a queue, stand in Redis at one moment, for whoever looks."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,6 +17,13 @@ class Stats:
     failed: int
     scheduled: int
     paused: bool
+    succeeded: int = 0  # those whose results are kept
+
+    @classmethod
+    def of(cls, reply: Sequence[int]) -> "Stats":
+        """Read what the stats script answers."""
+        active, processing, failed, scheduled, paused, succeeded = reply
+        return cls(active, processing, failed, scheduled, bool(paused), succeeded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +55,14 @@ class JobRecord:
     enqueued_at: datetime | None
     started_at: datetime | None
     failed_at: datetime | None
+    finished_at: datetime | None
     due_at: datetime | None
+    expires_at: datetime | None
     timeout: float | None
     exception: str
     worker: str
     progress: str
+    result: bytes  # JSON; empty if there is none
     group: str
     errors: tuple[Attempt, ...]
     edited: tuple[tuple[int, bytes], ...]  # payloads it had before, and the token of the run
@@ -84,11 +95,14 @@ class JobRecord:
             enqueued_at=moment("enqueued_at"),
             started_at=moment("started_at"),
             failed_at=moment("failed_at"),
+            finished_at=moment("finished_at"),
             due_at=_moment(due),
+            expires_at=moment("expires_at"),
             timeout=number("timeout") / 1000 or None,
             exception=_text(fields.get("exception", b"")),
             worker=worker,
             progress=_text(fields.get("progress", b"")),
+            result=fields.get("result", b""),
             group=_text(fields.get("group", b"")),
             errors=_errors(fields),
             edited=tuple(

@@ -28,11 +28,11 @@ BETWEEN = "[-_. ]"  # may stand between any two letters of a name
 # Atomic and possessive, so that no text, however hostile, takes more than linear time.
 PAIR = rf"""
     (?P<lead>
-        (?<![\w-]) (?>[\w-]*?(?:NAMES)) [\w-]*+
-        (?: (?P<header>{SPACE}:) | \\*["']?  {SPACE} (?:!?=++>?|:) ) {SPACE}
-        (?: [a-z]{{0,2}} (?P<quote> \\*(?:\"{{3}}|'{{3}}|["']) ) )?
+        (?<![\w-]) (?>[\w-]*?(?:NAMES)) [\w-]*+                                  # the key
+        (?: (?P<header>{SPACE}:) | \\*["']? [\])]? {SPACE} (?:!?=++>?|:) ) {SPACE}
+        (?: [a-z]{{0,2}} (?P<quote> \\*(?:\"{{3}}|'{{3}}|["']) ) )?              # as in b"..."
     )
-    (?(quote) (?s:.*?) (?=(?<!\\)(?P=quote)|\Z)  # without an end it was cut off
+    (?(quote) (?s:.*?) (?=(?<!\\)(?P=quote)|\Z)                                  # or cut off
     | (?(header) [^\r\n]++
     | (?=[^\s&]) (?:(?:basic|bearer|digest|token)[ \t]++)? [^\s&(\[{{<]*+ (?:[(\[{{<][^\r\n]*+)? ))
 """

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 if sys.platform != "win32":
     import resource
 
-from django_jobs.conf import get_settings, without_password
+from django_jobs.conf import Settings, get_settings, without_password
 from django_jobs.connection import declared_queues, get_queue, queue_names, redis_urls
 from django_jobs.exceptions import JobsError
 from django_jobs.handlers import all_handlers
@@ -159,14 +159,20 @@ def worker_settings() -> dict[str, Any]:
     return {
         "lease": settings.LEASE,
         "unknown_wait": settings.UNKNOWN_HANDLER_WAIT,
-        "policy": Policy(settings.TIMEOUT, settings.BACKOFF),
-        "policies": {
-            name: Policy(settings.of_queue(name, "TIMEOUT"), settings.of_queue(name, "BACKOFF"))
-            for name in settings.QUEUES
-        },
+        "middleware": settings.MIDDLEWARE,
+        "policy": _policy("", settings),
+        "policies": {name: _policy(name, settings) for name in settings.QUEUES},
         "failed_ttl": settings.FAILED_TTL,
         "failed_ttls": {name: settings.of_queue(name, "FAILED_TTL") for name in settings.QUEUES},
     }
+
+
+def _policy(queue: str, settings: Settings) -> Policy:
+    return Policy(
+        settings.of_queue(queue, "TIMEOUT"),
+        settings.of_queue(queue, "BACKOFF"),
+        settings.of_queue(queue, "RESULT_TTL"),
+    )
 
 
 def log_to_terminal() -> None:

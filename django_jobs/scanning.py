@@ -17,11 +17,12 @@ INDEXES = {
     "processing": b"hash",
     "failed": b"zset",
     "scheduled": b"zset",
+    "succeeded": b"zset",
     "workers": b"zset",
     "counts": b"hash",
     "groups": b"hash",
 }
-PLACES = ("processing", "failed", "scheduled", "priority")
+PLACES = ("processing", "failed", "scheduled", "succeeded", "priority")
 
 
 def ids(queue: Queue) -> Iterator[bytes]:

@@ -63,11 +63,13 @@ class Settling:
         """Forget outcomes that were answered; count, and tell of, those that were applied."""
         applied = [claimed for claimed, answer in zip(jobs, answers, strict=True) if answer == 1]
         self.metrics.add(jobs[0].queue, kind, applied)
+        silent = kind in ("succeeded", "kept") and not job_succeeded.receivers
         for claimed, answer in zip(jobs, answers, strict=True):
             outcome = self._outcomes.pop(claimed, None)
             self._settled(claimed)
-            if outcome is not None and answer == 1:
-                tell(claimed, outcome)
+            if answer == 1 and outcome is not None:
+                if not silent:
+                    tell(claimed, outcome)
             elif answer == -1:
                 log.warning(
                     "Job %s of queue %s was given to another worker; its outcome is dropped.",
@@ -79,9 +81,16 @@ class Settling:
     def _call(self, queue: Queue, kind: str, worker: str, jobs: list[Claimed]) -> Call:
         if kind == "succeeded":
             return queue.settle_succeeded(worker, [(job.id, job.token) for job in jobs])
+        if kind == "kept":
+            kept = ((job, self._outcomes[job]) for job in jobs)
+            return queue.settle_kept(worker, [(j.id, j.token, o.delay, o.result) for j, o in kept])
         if kind in ("released", "unknown"):
             proofs = [(job.id, job.token) for job in jobs]
             return queue.release(worker, proofs, unknown=kind == "unknown")
+        if kind == "snoozed":
+            return queue.settle_snoozed(
+                worker, [(job.id, job.token, self._outcomes[job].delay) for job in jobs]
+            )
         failures = [(job, self._outcomes[job]) for job in jobs]
         whys = [
             (job, outcome.delay, replace(outcome.failure, worker=worker))
@@ -97,7 +106,7 @@ class Settling:
 
 def tell(claimed: Claimed, outcome: Outcome) -> None:
     """Log a failure in one line, and send the outcome's signal."""
-    if outcome.kind == "succeeded":
+    if outcome.kind in ("succeeded", "kept"):
         if job_succeeded.receivers:
             job_succeeded.send_robust(claimed.handler, job=_job(claimed))
     elif outcome.kind == "retry":

@@ -17,10 +17,10 @@ from redis.exceptions import RedisError
 from django_jobs import conf
 from django_jobs.caught import Caught
 from django_jobs.connection import get_client, get_queue, queue_names
-from django_jobs.executor import call_handler
 from django_jobs.handlers import Handler, get_handler
 from django_jobs.job import Claimed, Job, decode_payload, encode_payload
 from django_jobs.line import run_many
+from django_jobs.middleware import wrapped
 from django_jobs.monitor.reading import by_client
 from django_jobs.outcome import Outcome, Policy, decide, find_handler
 from django_jobs.push import Push
@@ -115,14 +115,16 @@ def _run(queue: Queue, worker: str, claimed: Claimed) -> Outcome:
     if isinstance(handler, Outcome):
         return handler
     settings = conf.get_settings()
-    policy = Policy(backoff=settings.of_queue(queue.name, "BACKOFF"))
+    policy = Policy(
+        backoff=settings.of_queue(queue.name, "BACKOFF"),
+        result_ttl=settings.of_queue(queue.name, "RESULT_TTL"),
+    )
+    result = None
     with Caught(Exception, SystemExit) as caught:
         job = claimed.job(queue.progress_function(worker))
-        if handler.is_async:
-            async_to_sync(handler.function)(job)
-        else:
-            call_handler(handler, job)
-    return decide(caught.error, claimed, handler, policy)
+        run = wrapped(handler, settings.MIDDLEWARE)
+        result = async_to_sync(run)(job) if handler.is_async else run(job)
+    return decide(caught.error, claimed, handler, policy, result)
 
 
 def _waiting(queue: Queue) -> list[JobRecord]:

@@ -1,7 +1,7 @@
 """How a worker works."""
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django_jobs.outcome import Policy
@@ -26,6 +26,7 @@ class WorkerOptions:
     max_jobs: int | None = None
     max_memory: int | None = None
     unknown_wait: float = 900.0
+    middleware: Sequence[str] = ()  # dotted paths
 
     @property
     def slots(self) -> int:

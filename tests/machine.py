@@ -41,12 +41,19 @@ STEPS = [
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 fates = st.sampled_from([*[ANSWERED] * 3, LOST, LATE])
-outcomes = st.sampled_from([*["succeeded", "again", "released"] * 2, "failed", "later", "unknown"])
-verbs = st.sampled_from([*["retry", "fail", "resume"] * 2, "discard", "cancel", "promote", "pause"])
+outcomes = st.sampled_from(
+    [*["succeeded", "again", "released"] * 2, "kept", "failed", "later", "snoozed", "unknown"]
+)
+verbs = st.sampled_from(
+    [*["retry", "fail", "resume"] * 2, "discard", "cancel", "edit", "empty", "promote", "pause"]
+)
 new_jobs = st.builds(
-    lambda id, due, priority: NewJob(id, "h", "{}", due, priority, MAX_ATTEMPTS[id]),
+    lambda id, due, late, priority: NewJob(
+        id, "h", "{}", due, "" if priority else late, priority, MAX_ATTEMPTS[id]
+    ),
     st.sampled_from(sorted(MAX_ATTEMPTS)),
     st.sampled_from([*[""] * 4, "+1000000"]),
+    st.sampled_from([*[""] * 5, "+1000000", "1"]),
     st.sampled_from([0, 0, 0, 1, 2, -1]),
 )
 
@@ -316,7 +323,13 @@ class Machine(RuleBasedStateMachine):
         waiting = [job.id for job in jobs if job.state in ("active", "failed", "scheduled")]
         id = draw(st.sampled_from([*waiting, *twin.model.jobs, "nobody"]))
         for verb in draw(st.lists(verbs, min_size=1, max_size=3)):
-            args = {"pause": (), "resume": (), "promote": (1,), "fail": (id, "wrong")}
+            args: dict[str, tuple[Any, ...]] = {
+                "pause": (),
+                "resume": (),
+                "promote": (1,),
+                "empty": (2,),
+            }
+            args |= {"fail": (id, "wrong"), "edit": (id, {})}
             self.ask(twin.operate(verb, *args.get(verb, (id,))), draw(fates))
 
     # Time passes. Each moment is another one, and so is each lease.

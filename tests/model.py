@@ -44,6 +44,7 @@ class Job:
     worker: str = ""
     rank: tuple[int, int] = (0, 0)  # its turn among those with a priority
     listed: bool = False  # failed, but its id was left in the line
+    late: bool = False  # it was to begin before now
 
 
 @dataclass
@@ -95,6 +96,11 @@ class Model:
         """An id in the line that is no job to run: cancelled, stopped, garbage."""
         return id not in self.jobs or self.jobs[id].state != "active"
 
+    def expired(self, id: str) -> bool:
+        """A job that never began, and is too late to begin now."""
+        job = self.jobs.get(id)
+        return job is not None and job.state == "active" and job.late and not job.attempts
+
     @property
     def claimable(self) -> bool:
         return bool(self.ids("active")) and not self.paused
@@ -116,6 +122,7 @@ class Model:
         if new.id in self.jobs or new.id in self.cancelled:
             return False
         job = self.jobs[new.id] = Job(new.id, new.priority, new.max_attempts)
+        job.late = new.expires == "1"
         if new.due:
             delay = int(new.due) / 1000
             self._schedule(job, (delay, delay))
@@ -187,13 +194,10 @@ class Model:
         return state, [(self.name, job.id, job.token, job.attempts) for job in taken]
 
     def _take(self, room: Room) -> list[Job]:
-        ranked = [self.jobs[id] for id in self.ranked()]
-        before = [job.id for job in ranked if job.priority > 0]
-        behind = [job.id for job in ranked if job.priority < 0]
         taken: list[Job] = []
         passed: list[str] = []  # stale ones go with the next job that is taken
-        for id in [*before, *self.line, *behind]:
-            if self.stale(id):
+        for id in self._in_order():
+            if self.stale(id) or self.expired(id):
                 passed.append(id)
             elif room.takes(self.jobs[id]):
                 for stale in passed:
@@ -207,6 +211,12 @@ class Model:
                 self._drop(stale)
         return taken
 
+    def _in_order(self) -> list[str]:
+        ranked = [self.jobs[id] for id in self.ranked()]
+        before = [job.id for job in ranked if job.priority > 0]
+        behind = [job.id for job in ranked if job.priority < 0]
+        return [*before, *self.line, *behind]
+
     def _start(self, job: Job) -> Job:
         if not job.priority:
             self.line.remove(job.id)
@@ -218,7 +228,9 @@ class Model:
     def _drop(self, id: str) -> None:
         """Take a stale id out of the line; garbage becomes a failed job."""
         self.line.remove(id)
-        if id in self.cancelled:
+        if self.expired(id):
+            self._bury(self.jobs[id])
+        elif id in self.cancelled:
             self.cancelled.remove(id)
         elif id in self.jobs:
             self.jobs[id].listed = False
@@ -230,8 +242,11 @@ class Model:
 
     def drop_stale(self, left: int) -> None:
         """How far a claim looks beyond the last job that it takes is its own affair."""
-        while len(self.line) > left and self.stale(self.line[0]):
-            self._drop(self.line[0])
+        while len(self.line) > left:
+            head = self.line[0]
+            if not (self.stale(head) or self.expired(head)):
+                break
+            self._drop(head)
 
     def last_claim(self, worker: str) -> list[Proof]:
         """Id and token of each job of a worker's last claim that it still holds."""
@@ -311,6 +326,8 @@ class Model:
     def _end(self, job: Job, outcome: str) -> None:
         if outcome == "succeeded":
             del self.jobs[job.id]
+        elif outcome == "kept":
+            job.state, job.worker = "succeeded", ""
         elif outcome == "failed":
             self._bury(job)
         elif outcome == "again":
@@ -321,6 +338,8 @@ class Model:
             job.attempts -= 1
             if outcome == "released":
                 self._wait_first(job)
+            elif outcome == "snoozed":
+                self._schedule(job, (7000, 7000))
             else:
                 self._schedule(job, (1, 30))
 
@@ -352,13 +371,27 @@ class Model:
         job = self.jobs.get(id)
         if job is None or job.state != "failed":
             return False
-        job.attempts = job.crashes = 0
+        job.attempts, job.crashes, job.late = 0, 0, False
         if job.listed:
             job.state, job.listed = "active", False
             self._wake()
         else:
             self._wait_last(job)
         return True
+
+    def edit(self, id: str, payload: object) -> bool:
+        return self.retry(id)
+
+    def empty(self, limit: int) -> tuple[int, int]:
+        ids, deleted = self._in_order()[:limit], 0
+        for id in ids:
+            if self.stale(id):
+                self._drop(id)
+                continue
+            if not self.jobs.pop(id).priority:
+                self.line.remove(id)
+            deleted += 1
+        return deleted, len(ids)
 
     def fail(self, id: str, reason: str) -> bool:
         job = self.jobs.get(id)

@@ -22,6 +22,16 @@ def notes() -> list[str]:
     return list(Note.objects.order_by("pk").values_list("text", flat=True))
 
 
+def noting(run):  # type: ignore[no-untyped-def]
+    """Go around each run, and write a note."""
+
+    def around(job):  # type: ignore[no-untyped-def]
+        Note.objects.create(text=f"before {job.handler}")
+        return run(job)
+
+    return around
+
+
 class InTestCase(TestCase):
     """Every test is rolled back: no commit comes."""
 
@@ -35,6 +45,13 @@ class InTestCase(TestCase):
         """As on_commit does."""
         push_note("waits")
         self.assertEqual(get_queue().stats().active, 0)
+
+    def test_middleware_goes_around_runs(self) -> None:
+        """As in a worker, in this thread."""
+        with self.settings(JOBS={"MIDDLEWARE": ["tests.project_tests.noting"]}):
+            push_note("inside")
+            run_jobs()
+        self.assertEqual(notes(), ["before test.note", "inside"])
 
     def test_captured_hooks_push(self) -> None:
         """As for any hook."""

@@ -105,6 +105,12 @@ MUTANTS = [
         "one_more(job[6])",
         "job[6] or '0'",
     ),
+    Mutant("a snooze gives the attempt back", "lower_attempts(job_key(root, id))", ""),
+    Mutant(
+        "a snooze waits for its delay",
+        "wait_again(root, id, tonumber(ARGV[i + 2]), now)",
+        "wait_again(root, id, 1, now)",
+    ),
     Mutant("release gives the attempt back", "lower_attempts(key)\n    if", "if"),
     Mutant("retry begins anew", "'group', 'attempts', 'crashes'", "'group', 'crashes'"),
     Mutant("ahead never takes a last attempt", "then room.ahead = 0 end", "then end"),
@@ -141,6 +147,8 @@ MUTANTS = [
     ),
     # Time.
     Mutant("only what is due is promoted", "'-inf', now, 'LIMIT'", "'-inf', '+inf', 'LIMIT'"),
+    Mutant("what begins too late fails", "elseif expired(job, now) then", "elseif false then"),
+    Mutant("what has begun does not expire", "and (job[6] or '0') == '0'", ""),
     Mutant("a delay is waited for", "if due and due > now then", "if false then"),
     Mutant(
         "a retry waits for its delay",
@@ -250,6 +258,12 @@ MUTANTS = [
         "if answer == 1 then redis.call('HSET', job_key(root, id), 'progress', ARGV[4]) end",
         "redis.call('HSET', job_key(root, id), 'progress', ARGV[4])",
     ),
+    Mutant(
+        "a kept job is among the succeeded",
+        "redis.call('ZADD', root .. ':succeeded', now + ttl, id)",
+        "",
+    ),
+    Mutant("a kept job says so", "'state', 'succeeded', 'finished_at'", "'finished_at'"),
     Mutant("a succeeded job is gone", "redis.call('DEL', unpack(done))", ""),
     Mutant(
         "a settled job is processing no more",

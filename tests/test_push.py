@@ -62,6 +62,10 @@ def test_what_is_not_json_is_refused(payload: Any) -> None:
     "options",
     [
         {"delay": 1, "run_at": datetime.now().astimezone()},
+        {"expires": -1},
+        {"expires": "soon"},
+        {"expires": datetime(2030, 1, 1)},  # noqa: DTZ001
+        {"expires": 60, "delay": 60},
         {"run_at": datetime(2030, 1, 1)},  # noqa: DTZ001 - naive is the point
         {"priority": 101},
         {"priority": "high"},

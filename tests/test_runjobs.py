@@ -11,6 +11,7 @@ import pytest
 from redis import Redis
 
 from django_jobs.connection import get_queue
+from django_jobs.monitor import history, workers
 from django_jobs.push import push_job, push_jobs
 from tests.conftest import Runjobs, wait_until
 from tests.processes import events, ran
@@ -44,6 +45,14 @@ def test_failures_are_retried_five_times_then_kept(runjobs: Runjobs, ledger: Pat
     assert failed[hopeless].attempts == 1
     assert failed[leave].exception == "SystemExit"
     assert broken in output
+
+
+def test_a_snoozed_job_comes_back_and_spends_no_attempt(runjobs: Runjobs, ledger: Path) -> None:
+    id = push_job("test.snooze")
+    runjobs()
+    wait_until(lambda: ran(ledger)[id])
+    assert [attempt for _, _, attempt in events(ledger)] == [1] * 4
+    assert get_queue().stats().failed == 0
 
 
 def test_timeouts_end_sync_and_async_runs(runjobs: Runjobs) -> None:
@@ -238,3 +247,53 @@ def test_bad_queues_are_refused(runjobs: Runjobs, words: list[str]) -> None:
     process = runjobs(*words)
     assert process.wait(20) == 1
     assert "queue" in process.output
+
+
+def told(worker: str, what: str) -> bool:
+    return get_queue().order(worker, what)
+
+
+def test_a_worker_that_is_told_to_go_quiet_ends_what_it_runs_and_claims_no_more(
+    runjobs: Runjobs, ledger: Path
+) -> None:
+    push_jobs("test.nap", [{"seconds": 4}] * 2)
+    tree = runjobs("--concurrency", "2")
+    wait_until(lambda: [worker.busy for worker in workers.all_workers([get_queue()])] == [2])
+    (worker,) = workers.all_workers([get_queue()])
+    assert (worker.state, worker.concurrency) == ("running", 2)
+    assert (worker.supervisor, [worker.pid]) == (tree.pid, tree.children())
+    assert told(worker.id, "quiet")
+    wait_until(lambda: workers.all_workers([get_queue()])[0].state == "quiet")
+    late = push_job("test.quick")
+    wait_until(lambda: len(ran(ledger)) == 2)
+    wait_until(lambda: workers.all_workers([get_queue()])[0].busy == 0)
+    assert get_queue().stats().active == 1
+    other = runjobs()
+    wait_until(lambda: late in ran(ledger))
+    assert tree.poll() is other.poll() is None
+
+
+def test_a_worker_that_is_told_to_stop_ends_its_whole_runjobs(
+    runjobs: Runjobs, ledger: Path
+) -> None:
+    tree = runjobs("--processes", "2")
+    wait_until(lambda: len(workers.all_workers([get_queue()])) == 2)
+    assert told(workers.all_workers([get_queue()])[0].id, "stop")
+    assert tree.wait(20) == 0
+    assert workers.all_workers([get_queue()]) == []
+
+
+def test_what_ran_is_counted_by_handler(runjobs: Runjobs, ledger: Path) -> None:
+    push_jobs("test.quick", [{}] * 300)
+    push_job("test.broken")
+    push_job("test.nap", {"seconds": 0.3})
+    drain(runjobs)
+    found = {stats.handler: stats for stats in history.by_handler([get_queue()], 1)}
+    assert (found["test.quick"].runs, found["test.quick"].failures) == (300, 0)
+    assert (found["test.broken"].runs, found["test.broken"].failures) == (5, 5)
+    assert 0.2 < found["test.nap"].took_at(0.5) < 0.6
+    assert found["test.quick"].waited.total() == 300
+    assert found["test.broken"].waited.total() == 1
+    minutes = history.Timeline().minutes(get_queue())
+    assert [sum(column) for column in zip(*minutes, strict=True)] == [306, 5]
+    assert history.by_handler([get_queue()], 24 * 7)[0].runs > 0

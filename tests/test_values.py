@@ -9,7 +9,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as Disconnected
 
 from django_jobs import backoff, grave, keys
-from django_jobs.exceptions import DuplicateHandler, Fail, OptionError, PayloadError, Retry
+from django_jobs.exceptions import DuplicateHandler, Fail, OptionError, PayloadError, Retry, Snooze
 from django_jobs.failure import ERROR_BYTES, TRACEBACK_BYTES, Failure, cut
 from django_jobs.handlers import all_handlers, handler
 from django_jobs.job import Claimed, Job
@@ -121,12 +121,51 @@ def test_what_a_claim_answers_is_read() -> None:
         (ERROR, 1, "retry", 3),
         (Retry(after=timedelta(minutes=2)), 1, "retry", 120),
         (Retry("again"), 1, "retry", 3),
+        (Snooze(after=60), 1, "snoozed", 60),
+        (Snooze(after=timedelta(hours=2)), 5, "snoozed", 7200),
     ],
 )
 def test_an_outcome_is_decided(error: Any, attempt: int, kind: str, delay: float) -> None:
     plain = handler("test.plain")(lambda job: None)
     outcome = decide(error, claimed(attempt), plain, Policy(backoff=3))
     assert (outcome.kind, outcome.delay) == (kind, delay)
+
+
+@pytest.mark.parametrize(
+    "options, error, kind",
+    [
+        ({"retry_on": OSError}, TimeoutError(), "retry"),
+        ({"retry_on": OSError}, ERROR, "failed"),
+        ({"retry_on": (KeyError, ValueError)}, ERROR, "retry"),
+        ({"retry_on": ()}, ERROR, "failed"),
+        ({"retry_on": OSError}, Retry("again"), "retry"),
+        ({"fail_on": ValueError}, ERROR, "failed"),
+        ({"fail_on": ValueError}, OSError(), "retry"),
+        ({"retry_on": OSError, "fail_on": TimeoutError}, TimeoutError(), "failed"),
+        ({"retry_on": OSError, "fail_on": TimeoutError}, ConnectionError(), "retry"),
+        ({"retry_for": 4}, ERROR, "retry"),
+        ({"retry_for": timedelta(seconds=2)}, ERROR, "failed"),
+        ({"retry_for": 0}, Snooze(after=9), "snoozed"),
+    ],
+)
+def test_what_is_tried_again_is_the_handlers_choice(options: Any, error: Any, kind: str) -> None:
+    choosy = handler("test.choosy", **options)(lambda job: None)
+    assert decide(error, claimed(), choosy, Policy(backoff=3)).kind == kind
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"retry_on": "OSError"}, "retry_on is 'OSError', not an exception class"),
+        ({"fail_on": (OSError, 5)}, "fail_on is .*, not an exception class"),
+        ({"retry_for": [1, 2]}, "retry_for is .*, not a number of seconds"),
+        ({"retry_for": -1}, "retry_for is -1, not a number of seconds"),
+        ({"backof": 1}, "there is no option backof. The options are queue, max_attempts,"),
+    ],
+)
+def test_a_bad_option_of_a_handler_names_it(options: Any, said: str) -> None:
+    with pytest.raises(OptionError, match=f"Handler 'x': {said}"):
+        handler("x", **options)
 
 
 def test_a_backoff_that_raises_is_replaced(caplog: pytest.LogCaptureFixture) -> None:

@@ -87,13 +87,15 @@ class Twin:
         )
 
     def settle(self, worker: str, outcome: str, proofs: list[Proof]) -> Request:
-        """Say what came of jobs: succeeded, failed, again (at once), later, released, unknown."""
+        """Say what came of jobs: succeeded, failed, again (at once), later, snoozed..."""
         queue = self.queue
         call = {
             "succeeded": lambda: queue.settle_succeeded(worker, proofs),
+            "kept": lambda: queue.settle_kept(worker, [(*proof, 9e3, "7") for proof in proofs]),
             "failed": lambda: queue.settle_failed(worker, [(*proof, WHY) for proof in proofs]),
             "again": lambda: queue.settle_retry(worker, [(*proof, 0.0, WHY) for proof in proofs]),
             "later": lambda: queue.settle_retry(worker, [(*proof, 9e3, WHY) for proof in proofs]),
+            "snoozed": lambda: queue.settle_snoozed(worker, [(*proof, 7e3) for proof in proofs]),
             "released": lambda: queue.release(worker, proofs),
             "unknown": lambda: queue.release(worker, proofs, unknown=True),
         }[outcome]()

@@ -17,11 +17,11 @@ from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 
 from django_jobs import keys
+from django_jobs.conf import get_settings
 from django_jobs.connection import get_queue, queue_names
 from django_jobs.exceptions import JobsError
 from django_jobs.monitor.shown import Reader
 from django_jobs.queue import Queue
-from django_jobs.redact import Redactor
 
 if TYPE_CHECKING:
     Stock = admin.ModelAdmin[Any]
@@ -133,7 +133,7 @@ class RedisAdmin(Stock):
 
     def reader(self, request: HttpRequest) -> Reader:
         """Return who looks."""
-        return Reader(Redactor(()), payload=self.may(request, "view_job_payload"))
+        return Reader(get_settings().redactor, payload=self.may(request, "view_job_payload"))
 
     def record(
         self, request: HttpRequest, objects: Sequence[Model], flag: int, message: str

@@ -1,6 +1,6 @@
 -- Prelude of claim, 2: the parts of a claim.
 local INDEXES = {{'LLEN', 'active'}, {'ZCARD', 'priority'}, {'HLEN', 'processing'}, {'ZCARD', 'workers'},
-  {'ZCARD', 'failed'}, {'ZCARD', 'scheduled'}, {'HLEN', 'claims'}, {'HLEN', 'meta'}, {'HLEN', 'counts'}, {'HLEN', 'groups'}, {'STRLEN', 'queue'}}
+  {'ZCARD', 'failed'}, {'ZCARD', 'scheduled'}, {'HLEN', 'claims'}, {'HLEN', 'meta'}, {'HLEN', 'counts'}, {'HLEN', 'groups'}, {'ZCARD', 'succeeded'}, {'STRLEN', 'queue'}}
 
 -- May this worker claim under this number? A number seen before gets nothing. Every index is
 -- looked at before anything is written: one of a wrong type stops its own queue and no other.
@@ -20,7 +20,7 @@ end
 local function inspect(root, id)
   if #id > 64 or not id:find('^[%w_.:-]+$') then return nil end
   return job_fields(root, id, 'state', 'handler', 'payload', 'enqueued_at', 'token', 'attempts',
-    'max_attempts', 'timeout', 'priority', 'unknown_since', 'listed', 'due_at')
+    'max_attempts', 'timeout', 'priority', 'unknown_since', 'listed', 'due_at', 'result_ttl', 'expires_at')
 end
 
 -- An id that stands there but is no job to run: stale after a cancel or fail, twice, garbage.
@@ -29,6 +29,19 @@ local function drop(root, id, job, now)
   if job[1] == 'cancelled' then redis.call('DEL', job_key(root, id)) end
   if job[1] == 'cancelled' or job[11] then redis.call('HINCRBY', root .. ':counts', 'cancelled', -1) end
   if job[11] then redis.call('HDEL', job_key(root, id), 'listed') end
+end
+
+-- A job that was to begin by now and never did.
+local function expired(job, now)
+  return job[14] and tonumber(job[14]) <= now and (job[6] or '0') == '0'
+end
+
+local function expire(root, id, job, now)
+  local class = 'django_jobs.exceptions.Expired'
+  local err = string.format('{"exception": "%s", "message": "It had not begun in time.", "worker": ""}', class)
+  record_error(root, id, job[5] or '0', err, '', now)
+  redis.call('HDEL', job_key(root, id), 'score')
+  bury(root, id, class, now)
 end
 
 -- A job beyond the free slots waits in the worker: never one on its last attempt.

@@ -15,6 +15,7 @@ local function bury(root, id, exception, now)
   redis.call('ZADD', root .. ':failed', now, id)
   redis.call('ZADD', root .. ':group:' .. group, now, id)
   redis.call('HINCRBY', root .. ':groups', group, 1)
+  tell_ended(root, {id})
 end
 
 -- A job that lost its hash does not say in which group it is.

@@ -15,6 +15,7 @@ local function erase(root, id)
   local key = job_key(root, id)
   local listed = redis.call('HEXISTS', key, 'listed') == 1
   redis.call('DEL', key)
+  tell_ended(root, {id})
   if listed then redis.call('HSET', key, 'state', 'cancelled') end
 end
 
@@ -25,7 +26,7 @@ local function revive(root, id, delay, now)
   if not job or job[1] ~= 'failed' then return 0 end
   exhume(root, id, job[4])
   redis.call('HDEL', key, 'state', 'failed_at', 'exception', 'group', 'attempts', 'crashes', 'started_at',
-    'unknown_since', 'progress')
+    'unknown_since', 'progress', 'expires_at')
   redis.call('HSET', key, 'due_at', now + delay)
   if job[3] then
     redis.call('HDEL', key, 'listed')

@@ -2,7 +2,7 @@
 
 -- Is every index of the type it must be? One that is not stops its own queue and no other.
 local function sound(root)
-  local indexes = {processing = 'HLEN', suspects = 'HLEN', claims = 'HLEN', groups = 'HLEN', workers = 'ZCARD', failed = 'ZCARD'}
+  local indexes = {processing = 'HLEN', suspects = 'HLEN', claims = 'HLEN', groups = 'HLEN', workers = 'ZCARD', failed = 'ZCARD', succeeded = 'ZCARD'}
   for name, size in pairs(indexes) do
     if type(redis.pcall(size, root .. ':' .. name)) == 'table' then return false end
   end
@@ -35,13 +35,15 @@ local function dead(root, worker, now, grace)
   return lease and lease < 0 and -lease + grace <= now
 end
 
--- Workers closed a day ago, and failed jobs older than the queue's FAILED_TTL.
+-- Workers closed a day ago, results that were kept long enough, and failed jobs older than the
+-- queue's FAILED_TTL.
 local function forget(root, now, failed_ttl)
   local old = redis.call('ZRANGEBYSCORE', root .. ':workers', 86400000 - now, '(0', 'LIMIT', 0, 100)
   if #old > 0 then
     redis.call('ZREM', root .. ':workers', unpack(old))
     redis.call('HDEL', root .. ':claims', unpack(old))
   end
+  redis.call('ZREMRANGEBYSCORE', root .. ':succeeded', '-inf', now)
   if not failed_ttl then return end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', root .. ':failed', '-inf', now - failed_ttl, 'LIMIT', 0, 100)) do
     exhume(root, id, redis.call('HGET', job_key(root, id), 'group'))

@@ -6,7 +6,7 @@ end
 
 -- What inspect read becomes the row that claim answers with: queue index, ..., id.
 local function start(root, id, job, queue, now)
-  job[1], job[5], job[6], job[11] = queue, one_more(job[5]), one_more(job[6]), id
+  job[1], job[5], job[6], job[11], job[14] = queue, one_more(job[5]), one_more(job[6]), id, nil
   redis.call('HSET', job_key(root, id), 'state', 'processing', 'token', job[5], 'attempts', job[6], 'started_at', now)
 end
 
@@ -18,6 +18,8 @@ local function take_from(root, place, queue, room, now, ids, jobs, turn)
     local job = inspect(root, id)
     if not job or job[1] then
       drop(root, id, job, now)
+    elseif expired(job, now) then
+      expire(root, id, job, now)
     elseif fits(room, job) then
       local kind = room.slots > 0 and 'slots' or 'ahead'
       room[kind] = room[kind] - 1

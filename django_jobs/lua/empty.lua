@@ -5,7 +5,7 @@
 -- Returns: {how many were deleted, how many ids were taken out}
 local root, left, deleted, now = KEYS[1], tonumber(ARGV[1]), 0, now_ms()
 for _, place in ipairs(PLACES) do
-  local ids = waiting(root, place, left)
+  local ids = left > 0 and waiting(root, place, left) or {}
   for _, id in ipairs(ids) do
     local job = inspect(root, id)
     if job and not job[1] then

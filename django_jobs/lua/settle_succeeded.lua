@@ -13,6 +13,7 @@ for i, id in ipairs(ids) do
 end
 if #done > 0 then
   redis.call('HDEL', root .. ':processing', unpack(done))
+  tell_ended(root, done)
   for i, id in ipairs(done) do done[i] = job_key(root, id) end
   redis.call('DEL', unpack(done))
 end

@@ -16,10 +16,8 @@ def all_stats(queues: Iterable[Queue]) -> dict[str, Stats]:
     for group in by_client(queues):
         calls = [Call(get_script("stats"), queue.keys, ()) for queue in group]
         replies = run_many(group[0].client, calls)
-        for queue, (active, processing, failed, scheduled, paused) in zip(
-            group, replies, strict=True
-        ):
-            found[queue.name] = Stats(active, processing, failed, scheduled, bool(paused))
+        for queue, reply in zip(group, replies, strict=True):
+            found[queue.name] = Stats.of(reply)
     return dict(sorted(found.items()))
 
 

@@ -13,17 +13,17 @@ SPANS = {"minute": 60_000, "hour": 3_600_000}  # ms
 
 @dataclass(slots=True)
 class HandlerStats:
-    """The runs of one handler; histograms by the number of binary digits of µs and ms."""
+    """The runs of one handler; histograms by the number of binary digits of 2**-20 s and ms."""
 
     handler: str
     runs: int = 0
     failures: int = 0
-    took: Counter[int] = field(default_factory=Counter)  # µs
+    took: Counter[int] = field(default_factory=Counter)  # 2**-20 s
     waited: Counter[int] = field(default_factory=Counter)  # ms
 
     def took_at(self, share: float) -> float:
         """Return below how many seconds the runs of a share took, 0.95 of them say."""
-        return quantile(self.took, share) / 1_000_000
+        return quantile(self.took, share) / 2**20
 
     def waited_at(self, share: float) -> float:
         """Return below how many seconds a share of the first attempts waited."""
@@ -32,7 +32,7 @@ class HandlerStats:
     @property
     def total(self) -> float:
         """Return about how many seconds all runs took."""
-        return sum(_middle(digits) * count for digits, count in self.took.items()) / 1_000_000
+        return sum(_middle(digits) * count for digits, count in self.took.items()) / 2**20
 
 
 class Timeline:

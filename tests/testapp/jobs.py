@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from django_jobs import Fail, Job, handler
+from django_jobs import Fail, Job, Snooze, handler
 from tests.testapp.models import Note
 
 
@@ -21,6 +21,27 @@ def write(job: Job, event: str) -> None:
 def quick(job: Job) -> None:
     """End at once."""
     write(job, "ran")
+
+
+@handler("test.add", result_ttl=60)
+def add(job: Job) -> object:
+    """Return a sum, and what JSON has more of."""
+    write(job, "began")
+    return {"sum": sum(job.payload), "all": [1.5, None, "é"]}
+
+
+@handler("test.add_async", result_ttl=60)
+async def add_async(job: Job) -> int:
+    """Return a sum."""
+    await asyncio.sleep(0.1)
+    return sum(job.payload)
+
+
+@handler("test.unspeakable", result_ttl=60, max_attempts=3)
+def unspeakable(job: Job) -> object:
+    """Return what is no JSON."""
+    write(job, "began")
+    return {1, 2}
 
 
 @handler("test.nap")
@@ -50,6 +71,15 @@ def broken(job: Job) -> None:
 def hopeless(job: Job) -> None:
     """Say that retrying is useless."""
     raise Fail("no such order")
+
+
+@handler("test.snooze", max_attempts=1)
+def snooze(job: Job) -> None:
+    """Run at the third claim."""
+    write(job, "began")
+    if job.token < 3:
+        raise Snooze(after=0.2)
+    write(job, "ran")
 
 
 @handler("test.leave", backoff=0, max_attempts=2)

@@ -1,0 +1,42 @@
+"""What goes around each run, as Django's middleware goes around each view."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from asgiref.sync import (
+    async_to_sync,
+    iscoroutinefunction,
+    markcoroutinefunction,
+    sync_to_async,
+)
+from django.utils.module_loading import import_string
+
+from django_jobs.handlers import Handler
+from django_jobs.job import Job
+
+Run = Callable[[Job], Any]
+
+
+def wrapped(handler: Handler, paths: Sequence[str]) -> Run:
+    """Return the handler's function inside its middleware, the first of it outermost.
+
+    Each is a function, or a class, that takes `run` and returns what is called with the
+    job instead. One that says `async_capable = True` gets, for an async handler, a `run`
+    that it must await; others run in a thread of their own there, which costs time.
+    Raises ImportError.
+    """
+    run: Run = handler.function
+    for path in reversed(paths):
+        run = _around(import_string(path), run, is_async=handler.is_async)
+    return run
+
+
+def _around(middleware: Callable[[Run], Run], run: Run, *, is_async: bool) -> Run:
+    if is_async and not getattr(middleware, "async_capable", False):
+        return sync_to_async(middleware(async_to_sync(run)), thread_sensitive=False)
+    if not is_async and not getattr(middleware, "sync_capable", True):
+        return async_to_sync(middleware(sync_to_async(run, thread_sensitive=False)))
+    made = middleware(run)
+    if is_async and not iscoroutinefunction(made):
+        markcoroutinefunction(made)  # an instance with an async __call__, say
+    return made

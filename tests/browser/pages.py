@@ -1,0 +1,59 @@
+"""Every page and every look: a new page is one line of PAGES."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.admin.utils import quote
+from django.urls import reverse
+
+from django_jobs.connection import get_queue
+from tests.browser.shop import HOSTILE, fail
+
+
+def path(name: str, *args: str) -> str:
+    """Return the path of one of our pages."""
+    return reverse(f"admin:django_jobs_{name}", args=[quote(arg) for arg in args])
+
+
+def job(queue: str) -> str:
+    """Return the path of the newest failed job."""
+    return path("jobrecord_change", f"{queue}:{next(get_queue(queue).failed()).id}")
+
+
+def hostile(page: Callable[[], str]) -> str:
+    """Return the path of a page that shows what somebody pushed to break it."""
+    fail("x" * 64, HOSTILE, {HOSTILE: HOSTILE}, ValueError(HOSTILE))
+    return page()
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "queues": lambda: path("jobqueue_changelist"),
+    "queues-hostile": lambda: hostile(PAGES["queues"]),
+    "failed": lambda: path("jobrecord_changelist"),
+    "failed-hostile": lambda: hostile(PAGES["failed"]),
+    "failed-none": lambda: path("jobrecord_changelist") + "?queue=quiet",
+    "job": lambda: job("billing"),
+    "job-hostile": lambda: hostile(lambda: job("x" * 64)),
+    "job-history": lambda: job("billing").replace("/change/", "/history/"),
+}
+# Pages that still scroll sideways, up to this width.
+TOO_WIDE = {
+    "queues": 390,
+    "queues-hostile": 1200,
+    "failed": 390,
+    "failed-hostile": 1200,
+    "job": 390,
+    "job-hostile": 1200,
+    "job-history": 390,
+}
+
+WIDE = {"viewport": {"width": 1200, "height": 900}}
+NARROW = {"viewport": {"width": 390, "height": 844}}
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {**WIDE, "color_scheme": "light"},
+    "dark": {**WIDE, "color_scheme": "dark"},
+    "arabic": {**WIDE, "locale": "ar"},
+    "narrow": {**NARROW, "color_scheme": "light"},
+    "narrow-dark": {**NARROW, "color_scheme": "dark"},
+    "narrow-arabic": {**NARROW, "locale": "ar"},
+}
