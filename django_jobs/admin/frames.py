@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 FRAME = re.compile(r'  File "(?P<path>[^"\n]*)", line (?P<line>\d+), in (?P<function>[^\n]*)\n?')
 HEADER = "Traceback (most recent call last):"
@@ -28,7 +28,7 @@ class Part:
 
 def parts(traceback: str) -> list[Part]:
     """Return the frames and what stands between them; own code is open."""
-    found = list(_parts(traceback))
+    found = [replace(part, text=part.text.strip("\n")) for part in _parts(traceback)]
     frames = [part for part in found if part.path]
     if frames and not any(part.open for part in frames):
         frames[-1].open = True

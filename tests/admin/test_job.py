@@ -218,7 +218,7 @@ def test_a_traceback_is_shown_as_frames() -> None:
     own, library, end = frames.parts(TRACEBACK)
     assert (own.place, own.line, own.function) == ("app/shop/jobs.py", "57", "sync")
     assert own.open
-    assert own.text.startswith("product = get(sku)\n")
+    assert own.text.startswith("product = get(sku)\n ")
     assert (library.place, library.open) == ("db/models/query.py", False)
     assert end.text.strip() == "ValueError: no\n  such thing"
 
