@@ -64,6 +64,7 @@ class JobRecord:
     progress: str
     result: bytes  # JSON; empty if there is none
     group: str
+    unique: str
     errors: tuple[Attempt, ...]
     edited: tuple[tuple[int, bytes], ...]  # payloads it had before, and the token of the run
 
@@ -101,6 +102,7 @@ class JobRecord:
             progress=_text(fields.get("progress", b"")),
             result=fields.get("result", b""),
             group=_text(fields.get("group", b"")),
+            unique=_text(fields.get("unique") or fields.get("unique_start", b"")),
             errors=_errors(fields),
             edited=tuple(
                 (token, fields[f"payload:{token}"]) for token in _tokens(fields, "payload")
