@@ -56,21 +56,22 @@ class Bulk:
         return not any(part.left for part in self.parts)
 
     def step(self, get_queue: Callable[[str], Queue], limit: int = STEP) -> None:
-        """Do up to `limit` jobs, the oldest first. Raises RedisError."""
-        part = next((part for part in self.parts if part.left), None)
-        if part is None:
-            return
-        queue, count = get_queue(part.queue), min(limit, part.left)
+        """Do up to `limit` jobs, the oldest of each part first. Raises RedisError."""
+        for part in self.parts:
+            if limit > 0 and part.left:
+                limit -= self._do(part, get_queue(part.queue), min(limit, part.left))
+
+    def _do(self, part: Part, queue: Queue, count: int) -> int:
+        """Do up to `count` jobs of a part; return how many were looked at."""
         if self.action == "empty":
             deleted, seen = queue.empty(count)
-            self._note(part, deleted, seen)
-            return
+            return self._note(part, deleted, seen)
         command = ("ZRANGEBYSCORE", part.key.encode("latin-1"), repr(part.since), repr(part.until))
         (ids,) = ask(queue, [(*command, "LIMIT", part.skipped, count)])
         calls = [self._call(queue, id, number) for number, id in enumerate(ids or [])]
         moved = sum(answer == 1 for answer in run_many(queue.client, calls)) if calls else 0
         part.skipped += len(calls) - moved
-        self._note(part, moved, len(calls))
+        return self._note(part, moved, len(calls))
 
     def _call(self, queue: Queue, id: bytes, number: int) -> Call:
         if self.action == "discard":
@@ -78,11 +79,12 @@ class Bulk:
         share = (self.done + number) / max(self.total, 1)
         return Call(get_script("retry"), queue.keys, (id, round(1000 * self.spread * share)))
 
-    def _note(self, part: Part, done: int, seen: int) -> None:
+    def _note(self, part: Part, done: int, seen: int) -> int:
         gone = 0 if seen else part.left  # somebody else took them meanwhile
         self.done += done
         self.skipped += seen - done + gone
         part.left -= seen + gone
+        return seen
 
 
 def of_failed(action: str, sources: Sequence[Source], **words: Any) -> Bulk:

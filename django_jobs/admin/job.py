@@ -32,6 +32,7 @@ STATES = {
     "processing": gettext_lazy("Running"),
     "scheduled": gettext_lazy("Scheduled"),
     "failed": gettext_lazy("Failed"),
+    "succeeded": gettext_lazy("Succeeded"),
 }
 WHOLE = 16_777_216  # characters of a payload that is wanted as a whole
 
@@ -77,12 +78,14 @@ class JobPages(BulkPages):
             trail=[(_("Jobs"), self.list_of(request))],
             job=job,
             state=STATES.get(job.state, job.state),
+            stoppable=job.state in ("active", "scheduled"),
             object_id=object_id,
             attempts=job.errors[::-1],
             last=job.errors[-1] if job.errors else None,
             frames=frames.parts(job.errors[-1].traceback if job.errors else ""),
             payload=payload[:limit],
             cut=len(payload) > limit,
+            result=reader.payload_of(job.result),
             edited=[(token, reader.payload_of(raw)) for token, raw in job.edited[::-1]],
             raw=raw_of(job) if reader.payload else "",
             alike=Selection(queue=job.queue, handler=job.handler, error=job.exception).query(),
@@ -174,6 +177,6 @@ def place_of(object_id: str) -> tuple[Queue | None, str]:
 def raw_of(job: Job) -> str:
     """Return the record as JSON, without what stands elsewhere on the page."""
     fields = asdict(job)
-    for name in ("payload", "errors", "edited"):
+    for name in ("payload", "result", "errors", "edited"):
         del fields[name]
     return json.dumps(fields, indent=2, default=str, ensure_ascii=False)

@@ -21,7 +21,7 @@ from django_jobs.admin import charts
 from django_jobs.admin.bulk import left_alone, outcome, spread_of
 from django_jobs.admin.job import JobPages
 from django_jobs.admin.redis_admin import guarded, known_queues
-from django_jobs.admin.selection import STATES, Failures, Selection, queue_filter
+from django_jobs.admin.selection import SEARCHED, STATES, Failures, Selection, queue_filter
 from django_jobs.models import JobRecord
 from django_jobs.monitor import counts, groups, live, pages
 from django_jobs.monitor.reading import moment
@@ -33,6 +33,7 @@ TITLES = {
     "scheduled": gettext_lazy("Scheduled jobs"),
     "waiting": gettext_lazy("Waiting jobs"),
     "running": gettext_lazy("Running jobs"),
+    "succeeded": gettext_lazy("Succeeded jobs"),
 }
 JOB_ID = re.compile(r"[0-9a-f]{32}\Z")
 
@@ -105,6 +106,7 @@ class JobRecordAdmin(JobPages):
             "now": selection.query(),
             "cleared": Selection(selection.state).query(),
             "origin": origin(selection),
+            "searchable": selection.state in SEARCHED,
             "choosing": self.choosing(request, selection.state),
             "back": selection.query() + cursor(selection, "before", page.before),
             "on": selection.query() + cursor(selection, "after", page.after),
@@ -120,8 +122,12 @@ class JobRecordAdmin(JobPages):
 
     def choosing(self, request: HttpRequest, state: str) -> bool:
         """Say whether the user may do anything to jobs of a state that are picked."""
-        rights = {"failed": ("retry_job", "discard_job"), "running": ()}.get(state, ("cancel_job",))
-        return any(self.may(request, right) for right in rights)
+        rights = {
+            "failed": ("retry_job", "discard_job"),
+            "scheduled": ("cancel_job",),
+            "waiting": ("cancel_job",),
+        }
+        return any(self.may(request, right) for right in rights.get(state, ()))
 
     def jobs(
         self, request: HttpRequest, selection: Selection, known: dict[str, Queue]
@@ -143,7 +149,7 @@ class JobRecordAdmin(JobPages):
             reader,
             before=pages.Position.parse(get("before", "")),
             after=after,
-            newest_first=selection.state == "failed",
+            newest_first=selection.state != "scheduled",
         )
 
     def act(
@@ -213,6 +219,7 @@ def tabs(selection: Selection, known: dict[str, Queue]) -> list[Tab]:
         "scheduled": sum(one.scheduled for one in stats),
         "waiting": sum(one.active for one in stats),
         "running": sum(one.processing for one in stats),
+        "succeeded": sum(one.succeeded for one in stats),
     }
     return [
         Tab(name, str(text), selection.query(state=name), found[name], name == selection.state)

@@ -20,7 +20,9 @@ STATES = {
     "scheduled": gettext_lazy("Scheduled"),
     "waiting": gettext_lazy("Waiting"),
     "running": gettext_lazy("Running"),
+    "succeeded": gettext_lazy("Succeeded"),
 }
+SEARCHED = ("failed", "scheduled", "succeeded")
 TIMES = {
     "hour": (3_600_000, gettext_lazy("Last hour")),
     "day": (86_400_000, gettext_lazy("Last 24 hours")),
@@ -49,7 +51,7 @@ class Selection:
             given |= {"handler": "", "error": ""}
         time = query.get("time", "")
         given["time"] = time if state == "failed" and time in TIMES else ""
-        given["q"] = given["q"].strip() if state in ("failed", "scheduled") else ""
+        given["q"] = given["q"].strip() if state in SEARCHED else ""
         return cls(state, **given)
 
     def query(self, **changes: str) -> str:
@@ -75,10 +77,12 @@ class Selection:
     def sources(
         self, known: Mapping[str, Queue], now: float, until: float = math.inf
     ) -> list[pages.Source]:
-        """Return where the failed or scheduled jobs that match stand. Raises RedisError."""
+        """Return where the jobs that match stand; `now` in ms. Raises RedisError."""
         chosen = self.queues(known)
         if self.state == "scheduled":
             return pages.scheduled(chosen)
+        if self.state == "succeeded":
+            return pages.succeeded(chosen, now)
         since = self.since(now)
         if self.handler or self.error:
             found = groups.failure_groups(chosen, handler=self.handler, exception=self.error)

@@ -54,7 +54,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A job as a list shows it; `at` is when it failed, is due, was pushed, or began."""
+    """A job as a list shows it; `at` is when it failed, is due, was pushed, began, or will be deleted."""
 
     id: str
     queue: str
@@ -95,6 +95,11 @@ def failed_of(groups: Iterable[Group], since: float = -math.inf) -> list[Source]
 def scheduled(queues: Iterable[Queue]) -> list[Source]:
     """Return where the scheduled jobs of some queues stand."""
     return [Source(queue, f"{queue.root}:scheduled".encode()) for queue in queues]
+
+
+def succeeded(queues: Iterable[Queue], now: float) -> list[Source]:
+    """Return where the jobs whose results are kept stand, by the end of that; `now` in ms."""
+    return [Source(queue, f"{queue.root}:succeeded".encode(), now) for queue in queues]
 
 
 def page(

@@ -35,11 +35,12 @@ class Reader:
         return printable(text, limit)
 
     def record(self, record: JobRecord) -> JobRecord:
-        """Return a job with what the reader may not see left out, but for its payloads."""
+        """Return a job with what the reader may not see left out, but for payloads and result."""
         return replace(
             record,
             payload=record.payload if self.payload else b"",
             edited=record.edited if self.payload else (),
+            result=record.result if self.payload else b"",
             progress=self.text(record.progress),
             errors=tuple(self._attempt(error) for error in record.errors),
         )

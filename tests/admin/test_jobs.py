@@ -45,15 +45,34 @@ def test_each_state_has_a_tab_with_its_count(queue: Queue, web: Web) -> None:
         running.append(job.id)
         found = user.get(f"{JOBS}?state=running").context
         assert ids(found["page"]) == {job.id}
-        assert [tab.count for tab in found["tabs"]] == [1, 1, 0, 1]
+        assert [tab.count for tab in found["tabs"]] == [1, 1, 0, 1, 0]
 
     for name, id in (("failed", failed), ("scheduled", later), ("waiting", waiting)):
         context = user.get(f"{JOBS}?state={name}").context
         assert ids(context["page"]) == {id}
-        assert [tab.count for tab in context["tabs"]] == [1, 1, 1, 0]
+        assert [tab.count for tab in context["tabs"]] == [1, 1, 1, 0, 0]
         assert [tab.name for tab in context["tabs"] if tab.chosen] == [name]
     queue.pull(look)
     assert running == [waiting]
+
+
+def test_succeeded_jobs_stand_there_with_their_results(
+    queue: Queue, client: Redis, web: Web
+) -> None:
+    id, now = queue.push({"n": 1}, "add"), counts.server_time(queue)
+    client.delete(f"{queue.root}:active")
+    fields = {"state": "succeeded", "finished_at": int(now), "result": '{"secret-sum": 3}'}
+    client.hset(f"{queue.root}:job:{id}", mapping=fields)
+    client.zadd(f"{queue.root}:succeeded", {id: now + 60_000, "over": now - 1})
+    viewer, reader = web("view_job", "cancel_job"), web("view_job", "view_job_payload")
+    context = viewer.get(f"{JOBS}?state=succeeded").context
+    assert ids(context["page"]) == {id}
+    assert [tab.count for tab in context["tabs"]] == [0, 0, 0, 0, 1]
+    assert "secret-sum" in text(reader, page_of(queue, id))
+    html = text(viewer, page_of(queue, id))
+    assert "secret-sum" not in html
+    assert ">Succeeded<" in html
+    assert 'name="action"' not in html
 
 
 def test_a_retry_among_the_scheduled_is_marked(queue: Queue, client: Redis, web: Web) -> None:
@@ -220,6 +239,7 @@ def test_counts_and_new_failures_are_kept_up_to_date(queue: Queue, web: Web) -> 
 def test_an_empty_list_says_what_would_be_there(client: Redis, web: Web) -> None:
     user = web("view_job")
     assert "No failed jobs." in text(user, JOBS)
+    assert "No results are kept." in text(user, f"{JOBS}?state=succeeded")
     for name in ("scheduled", "waiting", "running"):
         assert f"Nothing is {name}." in text(user, f"{JOBS}?state={name}")
     assert "Clear all filters" in text(user, f"{JOBS}?handler=x")

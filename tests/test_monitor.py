@@ -1,0 +1,80 @@
+"""The read side: what it counts, and what it does not read twice."""
+
+import pytest
+from redis import Redis
+
+from django_jobs.monitor import counts, groups, history, pages, servers
+from django_jobs.monitor.shown import Reader
+from django_jobs.queue import Queue
+from django_jobs.redact import NAMES, Redactor
+
+
+def bury(queue: Queue, client: Redis, id: str, score: float, group: str = "h ValueError") -> None:
+    """Write a failed job."""
+    client.hset(f"{queue.root}:job:{id}", mapping={"state": "failed", "handler": "h"})
+    client.zadd(f"{queue.root}:failed", {id: score})
+    client.zadd(f"{queue.root}:group:{group}", {id: score})
+    client.hincrby(f"{queue.root}:groups", group, 1)
+
+
+def test_groups_are_counted_from_a_time_on(queue: Queue, client: Redis) -> None:
+    for id, score in (("a", 1000), ("b", 2000), ("c", 3000)):
+        bury(queue, client, id, score)
+    bury(queue, client, "d", 1000, "h KeyError")
+    found = groups.failure_groups([queue])
+    assert [(group.exception, group.count) for group in found] == [
+        ("ValueError", 3),
+        ("KeyError", 1),
+    ]
+    since = groups.counted(found, 2000)
+    assert [(group.exception, group.count) for group in since] == [("ValueError", 2)]
+    assert counts.failed_since([queue], 2000) == {"email": 2}
+    assert groups.latest(found) == [3000, 1000]
+
+
+def test_a_minute_that_is_just_over_is_read_again(queue: Queue, client: Redis) -> None:
+    queue.push()
+    timeline, this = history.Timeline(), int(counts.server_time(queue) // 60_000)
+    for minute in range(this - 4, this + 1):
+        client.hset(f"{queue.root}:minute:{minute}", "runs", 1)
+    assert sum(runs for runs, _failures in timeline.minutes(queue)) == 5
+    for minute in range(this - 4, this + 2):  # workers write up to a second late
+        client.hset(f"{queue.root}:minute:{minute}", "runs", 10)
+    last = [runs for runs, _failures in timeline.minutes(queue)][-5:]
+    assert last[1] == 1
+    assert last[-2:] == [10, 10]
+
+
+def test_servers_say_what_they_are(queue: Queue, client: Redis) -> None:
+    (server,) = servers.all_servers([queue, Queue("other", client)])
+    assert server.name in ("Redis", "Valkey")
+    assert server.version[0].isdigit()
+    assert server.used > 100_000
+    assert (server.limit, server.policy) == (0, "noeviction")
+
+
+def test_a_search_goes_on_behind_the_last_match(queue: Queue, client: Redis) -> None:
+    for number in range(30):
+        bury(queue, client, f"{number:02}", 1000 + number % 3)
+    reader, seen, after = Reader(Redactor(())), list[str](), None
+    while True:
+        page = pages.search(pages.failed([queue]), "h", reader, after=after, size=7)
+        seen += [row.id for row in page.rows]
+        if not page.after:
+            break
+        after = pages.Position.parse(page.after)
+    assert sorted(seen) == [f"{number:02}" for number in range(30)]
+
+
+@pytest.mark.parametrize("wanted", ["hunter2", "Bearer abc"])
+def test_what_is_hidden_cannot_be_found(queue: Queue, wanted: str) -> None:
+    def fails(job: object) -> None:
+        raise ValueError("Authorization: Bearer abc")
+
+    queue.push({"password": "hunter2", "user": "ann"}, "h", max_attempts=1)
+    with pytest.raises(ValueError, match="Bearer"):
+        queue.pull(fails)
+    reader, sources = Reader(Redactor(NAMES)), pages.failed([queue])
+    assert pages.search(sources, wanted, reader).rows == []
+    assert len(pages.search(sources, "ann", reader).rows) == 1
+    assert pages.search(sources, "ann", Reader(Redactor(NAMES), payload=False)).rows == []
