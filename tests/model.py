@@ -263,6 +263,7 @@ class Model:
         unknown = [proof for proof in self.last_claim(worker) if proof not in known]
         seen, last = self.claims.get(worker, (0, []))
         self.claims[worker] = (max(seen, number), last)
+        self.workers.setdefault(worker, 0)
         return self.life(worker), stands, unknown
 
     def close(self, worker: str, *, answered: bool) -> list[Proof]:

@@ -287,6 +287,19 @@ def test_sweep_gives_a_worker_that_lost_its_entry_two_looks(queue: Queue, client
     assert run(client, look)[0][1:] == [0]
 
 
+def test_an_unregistered_worker_that_asks_what_it_holds_is_forgotten(
+    queue: Queue, client: Redis
+) -> None:
+    look = sweep_call([queue], "looker", 0.0, [b"0"], [None])
+    run(client, queue.held("w1", 1, []))
+    for _ in range(2):
+        run(client, look)
+    assert state(queue, "w1", 2) == "closed"
+    client.zadd("jobs:email:workers", {"w1": -1}, xx=True)  # a day ago
+    run(client, look)
+    assert dump(client) == {}
+
+
 def test_sweep_forgets_old_failures(queue: Queue, client: Redis) -> None:
     claimed = held(queue)
     run(client, queue.settle_failed("w1", [(claimed.id, 1, WHY)]))
