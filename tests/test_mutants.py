@@ -92,6 +92,7 @@ MUTANTS = [
         "if not lease then redis.call('ZADD', root .. ':workers', 0, worker) end\nif number",
         "if number",
     ),
+    Mutant("who holds jobs is not forgotten", "if not owners[worker] and", "if"),
     Mutant("a dead worker is closed", "redis.call('ZADD', workers, grace - now, worker)", ""),
     Mutant(
         "recover ends at max_attempts",
