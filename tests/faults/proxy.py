@@ -41,8 +41,12 @@ class Proxy:
         plan = self._plans.get(command)
         if plan is None or not plan.turn():
             return None
-        del self._plans[command]
+        self._plans.pop(command, None)  # unless it was mended meanwhile
         return plan
+
+    def mend(self) -> None:
+        """Let no fault happen that has not happened yet."""
+        self._plans.clear()
 
     def hang_up(self) -> None:
         """Close every connection."""
