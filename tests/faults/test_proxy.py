@@ -24,7 +24,7 @@ MORE_FAULTS = (
 EACH_FAULT = [*FAULTS, *(pytest.param(fault, marks=pytest.mark.soak) for fault in MORE_FAULTS)]
 PUSHING = ("push", "SADD")
 WORKING = ("BLPOP", "SCRIPT", "SMEMBERS", "beat", "claim", "settle_failed", "settle_retry")
-WORKING += ("settle_succeeded", "sweep", "held", "release", "progress")
+WORKING += ("settle_succeeded", "sweep", "held", "release", "progress", "report", "count")
 KILLING = ("close", "recover")
 HOPELESS = {"fault.broken", "test.hopeless", "test.gone", "test.kill"}
 
