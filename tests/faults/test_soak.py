@@ -36,7 +36,7 @@ OF_WORKERS = {"workers", "claims", "suspects", "about", "orders"}
 KEYS = {"queue", "meta", "counts", "wake", *OF_WORKERS}
 VERBS = ["cancel", "fail", "retry", "discard", "resume"] * 3 + ["pause"]
 COMMANDS = ["BLPOP", "SCRIPT", "SMEMBERS", "beat", "claim", "held", "progress", "release", "report"]
-COMMANDS += ["settle_failed", "settle_retry", "settle_succeeded", "sweep"]
+COMMANDS += ["count", "settle_failed", "settle_retry", "settle_succeeded", "sweep"]
 SPOILS = ["drop", "truncate", "delay"]
 
 
