@@ -342,7 +342,7 @@ class Machine(RuleBasedStateMachine):
         cases: list[tuple[Callable[[Twin, str], None], list[str]]] = [
             *[(self.falls_due, list(model.due))] * 2,
             (self.failed_long_ago, model.ids("failed")),
-            (self.was_closed_long_ago, [worker for worker in closed if not model.of(worker)]),
+            (self.was_closed_long_ago, closed),
             (self.loses_its_entry, list(model.workers)),
             (self.takes_the_hint, ["somebody"]),
             (self.pushes_garbage, GARBAGE),

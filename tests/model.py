@@ -294,6 +294,7 @@ class Model:
         unknown = [proof for proof in self.last_claim(worker) if proof not in known]
         seen, last = self.claims.get(worker, (0, []))
         self.claims[worker] = (max(seen, number), last)
+        self.workers.setdefault(worker, 0)
         return self.life(worker), stands, unknown
 
     def close(self, worker: str, *, answered: bool) -> list[Proof]:
@@ -307,9 +308,6 @@ class Model:
 
     def sweep(self, asking: str, *, grace_over: bool) -> tuple[bool, list[Orphan]]:
         """Whether a worker was found dead; the jobs to take back, and those of who asks."""
-        for worker in [worker for worker, lease in self.workers.items() if lease == OLD]:
-            del self.workers[worker]
-            self.claims.pop(worker, None)
         for id in self.aged & set(self.ids("failed")):
             self.discard(id)
         found = False
@@ -325,9 +323,13 @@ class Model:
         orphans = []
         for id in self.ids("processing"):
             job = self.jobs[id]
-            dead = job.worker != asking and self.workers.setdefault(job.worker, 0) == CLOSED
-            if job.worker == asking or (dead and grace_over):
+            lease = self.workers.setdefault(job.worker, 0)
+            if job.worker == asking or lease == OLD or (lease == CLOSED and grace_over):
                 orphans.append((id, job.token, job.worker))
+        for worker in [worker for worker, lease in self.workers.items() if lease == OLD]:
+            if not self.of(worker):
+                del self.workers[worker]
+                self.claims.pop(worker, None)
         return found, sorted(orphans)
 
     # Settling.

@@ -87,6 +87,12 @@ MUTANTS = [
     Mutant("grace between the looks", "elseif tonumber(at) + grace <= now then", "else"),
     Mutant("a closed worker's jobs wait one grace", "-lease + grace <= now", "true"),
     Mutant("sweep names what the asking worker holds", "worker == ARGV[1] or dead(", "dead("),
+    Mutant(
+        "held enters who is unregistered",
+        "if not lease then redis.call('ZADD', root .. ':workers', 0, worker) end\nif number",
+        "if number",
+    ),
+    Mutant("who holds jobs is not forgotten", "if not owners[worker] and", "if"),
     Mutant("a dead worker is closed", "redis.call('ZADD', workers, grace - now, worker)", ""),
     Mutant(
         "recover ends at max_attempts",

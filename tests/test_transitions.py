@@ -287,6 +287,34 @@ def test_sweep_gives_a_worker_that_lost_its_entry_two_looks(queue: Queue, client
     assert run(client, look)[0][1:] == [0]
 
 
+def test_an_unregistered_worker_that_asks_what_it_holds_is_forgotten(
+    queue: Queue, client: Redis
+) -> None:
+    look = sweep_call([queue], "looker", 0.0, [b"0"], [None])
+    run(client, queue.held("w1", 1, []))
+    for _ in range(2):
+        run(client, look)
+    assert state(queue, "w1", 2) == "closed"
+    client.zadd("jobs:email:workers", {"w1": -1}, xx=True)  # a day ago
+    run(client, look)
+    assert dump(client) == {}
+
+
+def test_sweep_names_the_jobs_of_a_worker_closed_a_day_ago_before_it_forgets_it(
+    queue: Queue, client: Redis
+) -> None:
+    claimed = held(queue)
+    run(client, queue.close("w1"))
+    client.zadd("jobs:email:workers", {"w1": -1}, xx=True)
+    look = sweep_call([queue], "looker", 6.0, [b"0"], [None])
+    for _ in range(2):  # the first answer may be lost
+        ((_, _, *flat),) = run(client, look)
+        assert orphans(flat) == [(claimed.id.encode(), b"1", b"w1")]
+    run(client, queue.recover(orphans(flat), WHY))
+    run(client, look)
+    assert client.zscore("jobs:email:workers", "w1") is None
+
+
 def test_sweep_forgets_old_failures(queue: Queue, client: Redis) -> None:
     claimed = held(queue)
     run(client, queue.settle_failed("w1", [(claimed.id, 1, WHY)]))

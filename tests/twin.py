@@ -156,12 +156,14 @@ class Twin:
             pipeline.zrange(self.key("priority"), 0, -1)
             pipeline.zrange(self.key("workers"), 0, -1, withscores=True)
             pipeline.llen(self.key("wake"))
-            line, ranked, workers, hints = pipeline.execute()
+            pipeline.hkeys(self.key("claims"))
+            line, ranked, workers, hints, claims = pipeline.execute()
         assert [id.decode("latin-1") for id in reversed(line)] == model.line
         assert [id.decode() for id in ranked] == model.ranked()
         assert {worker.decode(): lease_of(score) for worker, score in workers} == {
             worker: CLOSED if lease == OLD else lease for worker, lease in model.workers.items()
         }
+        assert {worker.decode() for worker in claims} == set(model.claims)
         assert model.hint <= hints <= 1
         stats = self.queue.stats()
         counts = (stats.active, stats.processing, stats.failed, stats.scheduled)

@@ -35,13 +35,13 @@ local function dead(root, worker, now, grace)
   return lease and lease < 0 and -lease + grace <= now
 end
 
--- Workers closed a day ago, results that were kept long enough, and failed jobs older than the
--- queue's FAILED_TTL.
-local function forget(root, now, failed_ttl)
-  local old = redis.call('ZRANGEBYSCORE', root .. ':workers', 86400000 - now, '(0', 'LIMIT', 0, 100)
-  if #old > 0 then
-    redis.call('ZREM', root .. ':workers', unpack(old))
-    redis.call('HDEL', root .. ':claims', unpack(old))
+-- Workers closed a day ago, but for those that hold jobs, results that were kept long enough, and
+-- failed jobs older than the queue's FAILED_TTL.
+local function forget(root, now, failed_ttl, owners)
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', root .. ':workers', 86400000 - now, '(0', 'LIMIT', 0, 100)) do
+    if not owners[worker] and redis.call('ZREM', root .. ':workers', worker) == 1 then
+      redis.call('HDEL', root .. ':claims', worker)
+    end
   end
   redis.call('ZREMRANGEBYSCORE', root .. ':succeeded', '-inf', now)
   if not failed_ttl then return end

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- held: what a worker still holds, asked after a claim whose answer is unknown. Raises the claim
--- number first, so that a claim still under way gets nothing.
+-- number first, so that a claim still under way gets nothing. Who is unregistered is entered with a
+-- lease of 0: sweep looks at it twice, as at any other, and forgets its claims with it.
 -- KEYS: <root> <root>:queue
 -- ARGV: worker, claim number, then id and token of each job it knows to hold
 -- Returns: {ok | closed | unregistered, number of known jobs, 1 stands | 0 for each of them,
@@ -24,6 +25,7 @@ for id in ids:gmatch('%S+') do
     answer[#answer + 1] = token
   end
 end
+if not lease then redis.call('ZADD', root .. ':workers', 0, worker) end
 if number > tonumber(seen) then
   redis.call('HSET', root .. ':claims', worker, number .. ' ' .. ids)
 end

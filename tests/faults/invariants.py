@@ -48,8 +48,8 @@ def _misplaced(hashes: dict[bytes, Any], where: dict[bytes, list[str]]) -> Itera
     """A job is in exactly one place, which its state names (I1), within its attempts (I4)."""
     for id, job in hashes.items():
         state = job.get(b"state", b"active").decode()
-        place = ["active"] if state == "cancelled" else [state]
-        if where.get(id, []) != place:
+        place = [state] * (state != "cancelled") + ["active"] * _stopped(job)
+        if sorted(where.get(id, [])) != sorted(place):
             yield f"{id!r} is {state} and in {where.get(id, [])}"
         if int(job.get(b"attempts", 0)) > int(job.get(b"max_attempts", 5)):
             yield f"{id!r} had {job[b'attempts']!r} attempts"
@@ -59,10 +59,15 @@ def _misplaced(hashes: dict[bytes, Any], where: dict[bytes, list[str]]) -> Itera
 
 
 def _miscounted(hashes: dict[bytes, Any], active: list[bytes], cancelled: int) -> Iterator[str]:
-    """What is subtracted from the list's length is what is cancelled there."""
-    gone = [id for id in active if hashes.get(id, {}).get(b"state") == b"cancelled"]
+    """What is subtracted from the list's length is what was stopped there."""
+    gone = [id for id in active if _stopped(hashes.get(id, {}))]
     if len(gone) != cancelled:
-        yield f"{len(gone)} cancelled ids are in the list, {cancelled} are counted"
+        yield f"{len(gone)} ids of stopped jobs are in the list, {cancelled} are counted"
+
+
+def _stopped(job: dict[bytes, bytes]) -> bool:
+    """Say whether a job was cancelled or failed while its id stood in the list."""
+    return job.get(b"state") == b"cancelled" or b"listed" in job
 
 
 def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:

@@ -37,6 +37,17 @@ def broken(job: Job) -> None:
     raise RuntimeError("out of order")
 
 
+@handler("fault.flaky", backoff=0.05)
+def flaky(job: Job) -> None:
+    """Raise in the first attempts, as many as the payload says; say how far it is."""
+    write(job, "began")
+    job.progress(0.5, "half")
+    time.sleep(job.payload["seconds"])
+    if job.attempts < job.payload["failures"]:
+        raise RuntimeError("not yet")
+    write(job, "ran")
+
+
 @handler("fault.base_exception", max_attempts=2)
 def base_exception(job: Job) -> None:
     """Raise what is no Exception."""

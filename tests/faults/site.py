@@ -141,11 +141,16 @@ class Site:
         return {record.id: record for record in self.queue.failed()}
 
     def account(
-        self, *, again: Iterable[str] = (), seconds: float = 20, rising: bool = True
+        self,
+        *,
+        again: Iterable[str] = (),
+        gone: Iterable[str] = (),
+        seconds: float = 20,
+        rising: bool = True,
     ) -> None:
         """Wait until nothing is under way; each job ended once, some (`again`) at least once.
 
-        Unless Redis lost data, tokens are `rising`.
+        Some (`gone`) may have been removed. Unless Redis lost data, tokens are `rising`.
         """
         until = time.monotonic() + seconds
         while not self._quiet():
@@ -153,8 +158,8 @@ class Site:
             assert time.monotonic() < until, f"{self.queue.stats()}, held: {self.owners()}"
             time.sleep(0.05)
         assert broken(self.queue) == []
-        count, failed, again = ran(self.ledger), self.failed(), set(again)
-        lost = [id for id in self.ids if not count[id] and id not in failed]
+        count, failed, again, gone = ran(self.ledger), self.failed(), set(again), set(gone)
+        lost = [id for id in self.ids if not count[id] and id not in failed and id not in gone]
         assert not lost, f"lost: {lost}"
         twice = [id for id in self.ids if count[id] > 1 and id not in again]
         assert not twice, f"ran twice: {[e for e in lines(self.ledger) if e.id in twice]}"
@@ -163,16 +168,21 @@ class Site:
         if rising:
             self._check_tokens()
 
+    def begin_anew(self) -> None:
+        """Forget the jobs so far, whose account is done."""
+        self.ids.clear()
+        self.ledger.write_text("")
+
     def _quiet(self) -> bool:
         stats = self.queue.stats()
         return stats.active == stats.processing == stats.scheduled == 0
 
     def _check_tokens(self) -> None:
-        """Each run had a token of its own, higher than the last one's."""
-        highest: dict[str, int] = {}
+        """Each run of a job had a token of its own, higher than the last one's."""
+        highest: dict[str, int] = dict.fromkeys(self.ids, 0)
         for event in lines(self.ledger):
-            if event.what == "began":
-                assert event.token > highest.get(event.id, 0), f"{event} after {highest[event.id]}"
+            if event.what == "began" and event.id in highest:
+                assert event.token > highest[event.id], f"{event} after {highest[event.id]}"
                 highest[event.id] = event.token
 
 

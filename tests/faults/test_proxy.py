@@ -24,8 +24,9 @@ MORE_FAULTS = (
 EACH_FAULT = [*FAULTS, *(pytest.param(fault, marks=pytest.mark.soak) for fault in MORE_FAULTS)]
 PUSHING = ("push", "SADD")
 WORKING = ("BLPOP", "SCRIPT", "SMEMBERS", "beat", "claim", "settle_failed", "settle_retry")
-WORKING += ("settle_succeeded", "sweep", "held", "release")
+WORKING += ("settle_succeeded", "sweep", "held", "release", "progress", "report", "count")
 KILLING = ("close", "recover")
+HOPELESS = {"fault.broken", "test.hopeless", "test.gone", "test.kill"}
 
 
 def push_some(site: Site, command: str, proxy: Proxy) -> set[str]:
@@ -37,6 +38,8 @@ def push_some(site: Site, command: str, proxy: Proxy) -> set[str]:
         proxy.spoil("claim", "drop reply")
     if command == "SCRIPT":
         proxy.hang_up()
+    if command == "progress":
+        site.push("fault.flaky", {"seconds": 0, "failures": 0}, max_attempts=1)
     if command == "release":
         site.push("test.gone")
     if command in KILLING:
@@ -59,6 +62,7 @@ def test_a_spoiled_command_of_a_worker_or_supervisor_costs_nothing(
         again |= push_some(site, command, proxy)
         wait_until(plan.struck.is_set)
         site.account(again=again, seconds=10)
+    assert {record.handler for record in site.failed().values()} <= HOPELESS
     assert set(proxy.seen) <= {*WORKING, *KILLING, *PUSHING, "CLIENT", "INFO", "CONFIG"}, (
         "a command that is not spoiled here"
     )
