@@ -30,6 +30,10 @@ class OptionError(JobsError, ValueError):
     """A push option has a value that cannot be used."""
 
 
+class UniqueHeld(JobsError):
+    """Another job of the same unique key waits or runs."""
+
+
 class UnknownHandler(JobsError, LookupError):
     """No handler is registered under this name."""
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from django.conf import settings
 from django.utils import timezone
@@ -24,6 +24,9 @@ class JobOptions(TypedDict, total=False):
     priority: int  # -100 to 100, higher first
     max_attempts: int
     timeout: float  # seconds
+    unique: str  # while a job of this key waits or runs, none is added to it
+    unique_until: Literal["end", "start"] | float | timedelta  # or seconds from the push
+    replace: bool  # give a waiting job of the key this payload and due time
     result_ttl: float  # seconds for which the job is kept, with its result, when it succeeded
 
 
@@ -37,6 +40,7 @@ class NewJob:
     due: str = ""
     expires: str = ""
     priority: int = 0
+    unique: str = ""
     max_attempts: int = MAX_ATTEMPTS
     timeout: float | None = None
     result_ttl: float | None = None
@@ -52,7 +56,10 @@ class NewJob:
             fields += ["result_ttl", round(self.result_ttl * 1000)]
         if self.priority:
             fields += ["priority", self.priority]
-        return [self.id, self.due, self.expires, self.priority, len(fields), *fields]
+        return [
+            *(self.id, self.due, self.expires, self.priority, self.unique, len(fields)),
+            *fields,
+        ]
 
 
 def new_job(
@@ -80,6 +87,7 @@ def new_job(
             text,
             due=_due(options.get("delay"), options.get("run_at")),
             expires=_expires(options),
+            unique=_unique(options),
             priority=_priority(options.get("priority")),
             max_attempts=check_max_attempts(options.get("max_attempts", max_attempts)),
             timeout=_timeout(options.get("timeout")),
@@ -117,6 +125,21 @@ def _expires(options: JobOptions) -> str:
             f"expires ({expires}) is not later than delay ({delay}): it would never run."
         )
     return f"+{round(seconds * 1000)}"
+
+
+def _unique(options: JobOptions) -> str:
+    """Return how and by what a job is unique, as the push script reads it."""
+    key, until = options.get("unique"), options.get("unique_until", "end")
+    if key is None:
+        if extra := sorted({"unique_until", "replace"} & set(options)):
+            raise ValueError(f"{extra[0]} needs a unique key: unique=...")
+        return ""
+    if not isinstance(key, str) or not 1 <= len(key) <= 200:
+        raise ValueError(f"unique is {key!r}, not a text of 1 to 200 characters.")
+    how = until if isinstance(until, str) else max(1, round(_seconds("unique_until", until) * 1000))
+    if isinstance(how, str) and how not in ("end", "start"):
+        raise ValueError(f"unique_until is {until!r}, not 'end', 'start', or a number of seconds.")
+    return f"{'+' if options.get('replace') else ''}{how}:{key}"
 
 
 def _seconds(option: str, value: object) -> float:

@@ -14,7 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from django_jobs.caught import Caught
 from django_jobs.connection import get_queue
-from django_jobs.exceptions import JobsError, PushError
+from django_jobs.exceptions import JobsError, OptionError, PushError
 from django_jobs.handlers import Handler, get_handler
 from django_jobs.options import JobOptions, NewJob, new_job
 from django_jobs.queue import Queue
@@ -57,7 +57,6 @@ class Push:
         client = self.queue.client
         error = self.commit.away.get(client) or self._push()
         if error is None:
-            tell_pushed(self.queue, self.jobs)
             return
         if isinstance(error.__cause__, AWAY):
             self.commit.away[client] = error
@@ -65,7 +64,7 @@ class Push:
 
     def _push(self) -> BaseException | None:
         with Caught() as caught:  # Django would drop the hooks behind one that raises
-            self.queue.add(self.jobs)
+            push_now(self.queue, self.jobs)
         return caught.error
 
 
@@ -96,13 +95,19 @@ def push_job(handler: str | Handler, payload: Any = None, **options: Unpack[Push
     error is then logged and sent as `job_push_failed`. Outside it happens at once and
     raises PushError. Raises UnknownHandler, PayloadError, and OptionError (a ValueError).
     """
-    return push_jobs(handler, [payload], **options)[0]
+    return _push(handler, [payload], options)[0]
 
 
 def push_jobs(
     handler: str | Handler, payloads: Iterable[Any], **options: Unpack[PushOptions]
 ) -> list[str]:
     """Push a job for each payload, in one round trip, and return their ids; see push_job."""
+    if "unique" in options:
+        raise OptionError("push_jobs takes no unique key: push each job by push_job.")
+    return _push(handler, payloads, options)
+
+
+def _push(handler: str | Handler, payloads: Iterable[Any], options: PushOptions) -> list[str]:
     _refuse_event_loop()
     name, queue, defaults = _resolve(handler, options)
     using = options.get("using")
@@ -125,8 +130,7 @@ def push_jobs(
     if connection is not None:
         carrier(connection, queue, jobs)
     else:
-        queue.add(jobs)
-        tell_pushed(queue, jobs)
+        push_now(queue, jobs)
     return [job.id for job in jobs]
 
 
@@ -167,11 +171,14 @@ def transaction_of(using: str | None, handler: str) -> BaseDatabaseWrapper | Non
     return found.get("default") or next(iter(found.values()))
 
 
-def tell_pushed(queue: Queue, jobs: Sequence[NewJob]) -> None:
-    """Send `job_pushed` for each job."""
+def push_now(queue: Queue, jobs: Sequence[NewJob]) -> None:
+    """Push jobs, and send `job_pushed` for each; not for one that another stands for."""
+    answers = queue.add(jobs)
     if not job_pushed.receivers:
         return
-    for job in jobs:
+    for job, answer in zip(jobs, answers, strict=True):
+        if answer == 2:
+            continue
         job_pushed.send_robust(job.handler, id=job.id, queue=queue.name, handler=job.handler)
 
 

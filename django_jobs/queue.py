@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from django_jobs import keys
-from django_jobs.exceptions import Empty, LeaseLost, PushError
+from django_jobs.exceptions import Empty, LeaseLost, PushError, UniqueHeld
 from django_jobs.failure import Failure
 from django_jobs.job import MAX_ATTEMPTS, Claimed, Job, encode_payload
 from django_jobs.line import run, run_many
@@ -74,9 +74,10 @@ class Queue(WorkerSide):
         self.add([job])
         return job.id
 
-    def add(self, jobs: Sequence[NewJob]) -> list[bool]:
-        """Push jobs that are ready, in one round trip; per job: False if its id exists.
+    def add(self, jobs: Sequence[NewJob]) -> list[int]:
+        """Push jobs that are ready, in one round trip.
 
+        Returns, per job, 1 pushed, 0 its id exists, 2 another job of its unique key stands.
         Raises PushError; then some of the jobs may have been pushed, and pushing all of
         them again is safe.
         """
@@ -100,7 +101,7 @@ class Queue(WorkerSide):
                 f"{len(jobs)} job(s) could not be pushed to queue {self.name!r}, the first"
                 f" is {first.id} (handler {first.handler!r}): {error}"
             ) from error
-        return [answer == 1 for reply in replies for answer in reply[1:]]
+        return [answer for reply in replies for answer in reply[1:]]
 
     def pull(self, work: Callable[[Job], T]) -> T:
         """Claim one job, run `work` on it, settle it, and return what `work` returned.
@@ -134,13 +135,20 @@ class Queue(WorkerSide):
         return Stats.of(run(self.client, self._call("stats")))
 
     def job(self, id: str) -> JobRecord | None:
-        """Return a job as it stands now; None if it succeeded or was removed."""
-        fields, worker, due = run(self.client, self._call("job", id))
+        """Return a job as it stands now; None if it succeeded or was removed.
+
+        The id of a push that found another job of its unique key leads to that one.
+        """
+        fields, worker, due, real = run(self.client, self._call("job", id))
         found = dict(zip(fields[::2], fields[1::2], strict=True))
         if not found or found.get(b"state") == b"cancelled":
             return None
         return JobRecord.from_hash(
-            id, self.name, found, worker=worker.decode(), due=float(due) if due else None
+            real.decode("utf-8", "replace"),
+            self.name,
+            found,
+            worker=worker.decode(),
+            due=float(due) if due else None,
         )
 
     def failed(self) -> Iterator[JobRecord]:
@@ -159,13 +167,16 @@ class Queue(WorkerSide):
     # For operators. From another state nothing changes: False.
 
     def retry(self, id: str) -> bool:
-        """Move a job from failed to active; its attempts begin anew."""
-        return self._did("retry", id, 0)
+        """Move a job from failed to active; its attempts begin anew.
+
+        Raises UniqueHeld if another job of its unique key waits or runs.
+        """
+        return self._revive("retry", id, 0)
 
     def edit(self, id: str, payload: Any) -> bool:
         """Give a failed job another payload, and move it to active; what it had is kept.
 
-        Raises PayloadError and PayloadTooLarge as push does.
+        Raises PayloadError and PayloadTooLarge as push does, and UniqueHeld as retry.
         """
         record = self.job(id)
         if record is None:
@@ -173,7 +184,7 @@ class Queue(WorkerSide):
         text = encode_payload(
             payload, handler=record.handler, queue=self.name, limit=self.max_payload
         )
-        return self._did("edit", id, record.payload, text)
+        return self._revive("edit", id, record.payload, text)
 
     def fail(self, id: str, reason: str) -> bool:
         """Move a job from active or scheduled to failed: stop retrying."""
@@ -223,6 +234,15 @@ class Queue(WorkerSide):
 
     def _did(self, script: str, *args: str | bytes | int) -> bool:
         return bool(run(self.client, self._call(script, *args)) == 1)
+
+    def _revive(self, script: str, id: str, *args: str | bytes | int) -> bool:
+        answer = run(self.client, self._call(script, id, *args))
+        if isinstance(answer, bytes):
+            raise UniqueHeld(
+                f"Job {id} of queue {self.name!r} stays among the failed: job {answer.decode()}"
+                " of the same unique key waits or runs. Cancel that one first, or discard this."
+            )
+        return bool(answer == 1)
 
     def _make_known(self) -> None:
         if not self._announced and self._announce is not None:

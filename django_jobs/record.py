@@ -64,6 +64,7 @@ class JobRecord:
     progress: str
     result: bytes  # JSON; empty if there is none
     group: str
+    unique: str
     errors: tuple[Attempt, ...]
     edited: tuple[tuple[int, bytes], ...]  # payloads it had before, and the token of the run
 
@@ -78,9 +79,6 @@ class JobRecord:
             value = fields.get(name, b"")
             return int(value) if value.lstrip(b"-").isdigit() else default
 
-        def moment(name: str) -> datetime | None:
-            return _moment(number(name))
-
         return cls(
             id=id,
             queue=queue,
@@ -92,18 +90,19 @@ class JobRecord:
             token=number("token"),
             crashes=number("crashes"),
             priority=number("priority"),
-            enqueued_at=moment("enqueued_at"),
-            started_at=moment("started_at"),
-            failed_at=moment("failed_at"),
-            finished_at=moment("finished_at"),
+            enqueued_at=_moment(number("enqueued_at")),
+            started_at=_moment(number("started_at")),
+            failed_at=_moment(number("failed_at")),
+            finished_at=_moment(number("finished_at")),
             due_at=_moment(due),
-            expires_at=moment("expires_at"),
+            expires_at=_moment(number("expires_at")),
             timeout=number("timeout") / 1000 or None,
             exception=_text(fields.get("exception", b"")),
             worker=worker,
             progress=_text(fields.get("progress", b"")),
             result=fields.get("result", b""),
             group=_text(fields.get("group", b"")),
+            unique=_text(fields.get("unique") or fields.get("unique_start", b"")),
             errors=_errors(fields),
             edited=tuple(
                 (token, fields[f"payload:{token}"]) for token in _tokens(fields, "payload")

@@ -24,7 +24,7 @@ def wait_for(id: str, timeout: float | None = None, *, queue: str = "default") -
     """
     place, until = get_queue(queue), _deadline(timeout)
     with place.client.pubsub(ignore_subscribe_messages=True) as word:
-        word.subscribe(_channel(place, id))
+        word.subscribe(*_channels(place, id))
         while (record := _look(place, id)) is None:
             word.get_message(timeout=_left(until, id, place))
         return record
@@ -35,7 +35,7 @@ async def await_for(id: str, timeout: float | None = None, *, queue: str = "defa
     place, until = get_queue(queue), _deadline(timeout)
     look = sync_to_async(_look, thread_sensitive=False)
     async with async_client(queue) as redis, redis.pubsub(ignore_subscribe_messages=True) as word:
-        await word.subscribe(_channel(place, id))
+        await word.subscribe(*await sync_to_async(_channels, thread_sensitive=False)(place, id))
         while (record := await look(place, id)) is None:
             await word.get_message(timeout=_left(until, id, place))
         return record
@@ -60,8 +60,10 @@ def _look(queue: Queue, id: str) -> JobRecord | None:
     return record if record.state in ENDED else None
 
 
-def _channel(queue: Queue, id: str) -> str:
-    return f"{queue.root}:ended:{id}"
+def _channels(queue: Queue, id: str) -> list[str]:
+    """Return where the end of a job is told, and of the one that stands for it."""
+    record = queue.job(id)
+    return [f"{queue.root}:ended:{name}" for name in {id, record.id if record else id}]
 
 
 def _deadline(timeout: float | None) -> float:

@@ -11,10 +11,11 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "lua"
-PRELUDE = ("_keys", "_place", "_errors", "_groups", "_return", "_operate")
+PRELUDE = ("_keys", "_place", "_errors", "_unique", "_groups", "_return", "_operate")
 PRELUDE_OF = {
     "claim": ("_waiting", "_claim", "_take", "_alarm"),
     "empty": ("_waiting", "_claim"),
+    "push": ("_push",),
     "sweep": ("_sweep",),
 }
 

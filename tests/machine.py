@@ -48,13 +48,14 @@ verbs = st.sampled_from(
     [*["retry", "fail", "resume"] * 2, "discard", "cancel", "edit", "empty", "promote", "pause"]
 )
 new_jobs = st.builds(
-    lambda id, due, late, priority: NewJob(
-        id, "h", "{}", due, "" if priority else late, priority, MAX_ATTEMPTS[id]
+    lambda id, due, late, priority, unique: NewJob(
+        id, "h", "{}", due, "" if priority else late, priority, unique, MAX_ATTEMPTS[id]
     ),
     st.sampled_from(sorted(MAX_ATTEMPTS)),
     st.sampled_from([*[""] * 4, "+1000000"]),
     st.sampled_from([*[""] * 5, "+1000000", "1"]),
     st.sampled_from([0, 0, 0, 1, 2, -1]),
+    st.sampled_from([*[""] * 6, "end:k", "start:k", "+end:k", "+start:k"]),
 )
 
 

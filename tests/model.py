@@ -45,6 +45,8 @@ class Job:
     rank: tuple[int, int] = (0, 0)  # its turn among those with a priority
     listed: bool = False  # failed, but its id was left in the line
     late: bool = False  # it was to begin before now
+    unique: str = ""  # of whose key it is the only one
+    until: str = "end"
 
 
 @dataclass
@@ -71,6 +73,7 @@ class Model:
     name: str
     jobs: dict[str, Job] = field(default_factory=dict)
     line: list[str] = field(default_factory=list)  # the list, the next to be claimed first
+    locks: dict[str, str] = field(default_factory=dict)  # unique key -> the job that stands
     cancelled: set[str] = field(default_factory=set)  # ids left in the line
     due: dict[str, float] = field(default_factory=dict)
     delays: dict[str, Range] = field(default_factory=dict)  # of what was scheduled just now
@@ -115,20 +118,46 @@ class Model:
 
     # Waiting.
 
-    def push(self, jobs: Sequence[NewJob]) -> list[bool]:
+    def push(self, jobs: Sequence[NewJob]) -> list[int]:
         return [self._push(new) for new in jobs]
 
-    def _push(self, new: NewJob) -> bool:
+    def _push(self, new: NewJob) -> int:
         if new.id in self.jobs or new.id in self.cancelled:
-            return False
+            return 0
+        until, _, key = new.unique.lstrip("+").partition(":")
+        if other := self.stands(key):
+            if new.unique.startswith("+") and other.state == "scheduled":
+                self._put_off(other, new.due)
+            return 2
         job = self.jobs[new.id] = Job(new.id, new.priority, new.max_attempts)
+        job.unique, job.until = key, until
+        if key:
+            self.locks[key] = job.id
         job.late = new.expires == "1"
         if new.due:
             delay = int(new.due) / 1000
             self._schedule(job, (delay, delay))
         else:
             self._wait_last(job)
-        return True
+        return 1
+
+    def _put_off(self, job: Job, due: str) -> None:
+        if due:
+            self._schedule(job, (int(due) / 1000, int(due) / 1000))
+        else:  # now
+            self.turns += 1
+            self.due[job.id] = 10**12 + self.turns
+            self.delays.pop(job.id, None)
+
+    def stands(self, key: str) -> Job | None:
+        """The job that has a unique key, if it still waits or runs."""
+        job = self.jobs.get(self.locks.get(key, ""))
+        alive = job is not None and job.state in ("active", "scheduled", "processing")
+        return job if alive and job is not None and job.unique == key else None
+
+    def _free(self, job: Job) -> None:
+        if self.locks.get(job.unique) == job.id:
+            del self.locks[job.unique]
 
     def _wait_last(self, job: Job) -> None:
         job.state, job.worker = "active", ""
@@ -223,6 +252,8 @@ class Model:
         job.state = "processing"
         job.token += 1
         job.attempts += 1
+        if job.until == "start":
+            self._free(job)
         return job
 
     def _drop(self, id: str) -> None:
@@ -324,6 +355,8 @@ class Model:
         return answers[::-1] if backwards else answers
 
     def _end(self, job: Job, outcome: str) -> None:
+        if outcome in ("succeeded", "kept"):
+            self._free(job)
         if outcome == "succeeded":
             del self.jobs[job.id]
         elif outcome == "kept":
@@ -345,6 +378,7 @@ class Model:
 
     def _bury(self, job: Job) -> None:
         job.state, job.worker = "failed", ""
+        self._free(job)
         self.aged.discard(job.id)
 
     def recover(self, orphans: Sequence[Orphan]) -> list[str]:
@@ -367,10 +401,14 @@ class Model:
 
     # Operators.
 
-    def retry(self, id: str) -> bool:
+    def retry(self, id: str) -> bool | str:
         job = self.jobs.get(id)
         if job is None or job.state != "failed":
             return False
+        if self.stands(job.unique):
+            return "held"
+        if job.unique:
+            self.locks[job.unique] = id
         job.attempts, job.crashes, job.late = 0, 0, False
         if job.listed:
             job.state, job.listed = "active", False
@@ -379,7 +417,7 @@ class Model:
             self._wait_last(job)
         return True
 
-    def edit(self, id: str, payload: object) -> bool:
+    def edit(self, id: str, payload: object) -> bool | str:
         return self.retry(id)
 
     def empty(self, limit: int) -> tuple[int, int]:
@@ -388,7 +426,9 @@ class Model:
             if self.stale(id):
                 self._drop(id)
                 continue
-            if not self.jobs.pop(id).priority:
+            job = self.jobs.pop(id)
+            self._free(job)
+            if not job.priority:
                 self.line.remove(id)
             deleted += 1
         return deleted, len(ids)

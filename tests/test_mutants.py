@@ -258,6 +258,24 @@ MUTANTS = [
         "if answer == 1 then redis.call('HSET', job_key(root, id), 'progress', ARGV[4]) end",
         "redis.call('HSET', job_key(root, id), 'progress', ARGV[4])",
     ),
+    # Unique.
+    Mutant("a key has one job", "if unique then other, state = stands(root, unique.key) end", ""),
+    Mutant("a key is locked", "    lock(root, id, unique.key, ttl)\n", ""),
+    Mutant(
+        "success frees the key", "if answer == 1 and unique then unlock(root, id, unique) end", ""
+    ),
+    Mutant("failure frees the key", "unlock(root, id, job[1] or job[2])", ""),
+    Mutant("what is deleted frees the key", "unlock(root, id, job[2] or job[3])", ""),
+    Mutant("a kept job frees the key", "    unlock(root, id, unique)\n", ""),
+    Mutant("a beginning frees the key", "if job[15] then unlock(root, id, job[15]) end", ""),
+    Mutant(
+        "only who stands frees the key",
+        "redis.pcall('GET', lock_key(root, unique)) == id then",
+        "true then",
+    ),
+    Mutant("retry asks who stands", "if other then return other end", ""),
+    Mutant("retry takes the key again", "if unique then lock(root, id, unique, job[7]) end", ""),
+    Mutant("replace gives the due time", "schedule(root, other, due or now, now)", ""),
     Mutant(
         "a kept job is among the succeeded",
         "redis.call('ZADD', root .. ':succeeded', now + ttl, id)",

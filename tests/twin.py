@@ -13,6 +13,7 @@ from django_jobs.claims import (
     read_held,
     sweep_call,
 )
+from django_jobs.exceptions import UniqueHeld
 from django_jobs.failure import Failure
 from django_jobs.invariants import check
 from django_jobs.line import run
@@ -64,7 +65,7 @@ class Twin:
         """What an operator does: every verb is a method of both."""
         return Request(
             [self],
-            lambda: getattr(self.queue, verb)(*args),
+            lambda: tried(lambda: getattr(self.queue, verb)(*args)),
             lambda: getattr(self.model, verb)(*args),
         )
 
@@ -167,7 +168,19 @@ class Twin:
         assert (*counts, stats.paused) == (*model.counts(), model.paused)
         assert self.jobs() == {id: said(job) for id, job in model.jobs.items()}
         assert self.groups() == {id: groups_of(self.queue.job(id)) for id in model.ids("failed")}
+        locks = self.client.keys(self.key("unique:*"))
+        assert sorted(self.client.get(lock).decode() for lock in locks) == sorted(
+            model.locks.values()
+        )
         assert check(self.queue) == []
+
+
+def tried(do: Callable[[], Any]) -> Any:
+    """What an operator is answered; "held" if another job of the key stands."""
+    try:
+        return do()
+    except UniqueHeld:
+        return "held"
 
 
 def said(job: Any) -> dict[str, Any]:

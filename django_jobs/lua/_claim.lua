@@ -20,7 +20,7 @@ end
 local function inspect(root, id)
   if #id > 64 or not id:find('^[%w_.:-]+$') then return nil end
   return job_fields(root, id, 'state', 'handler', 'payload', 'enqueued_at', 'token', 'attempts',
-    'max_attempts', 'timeout', 'priority', 'unknown_since', 'listed', 'due_at', 'result_ttl', 'expires_at')
+    'max_attempts', 'timeout', 'priority', 'unknown_since', 'listed', 'due_at', 'result_ttl', 'expires_at', 'unique_start')
 end
 
 -- An id that stands there but is no job to run: stale after a cancel or fail, twice, garbage.

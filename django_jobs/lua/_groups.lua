@@ -1,4 +1,4 @@
--- Prelude 4: the failed, and their groups: one ZSET for each handler and exception class.
+-- Prelude 5: the failed, and their groups: one ZSET for each handler and exception class.
 
 -- Garbage is in group `?`; what would be the 1,001st group is in `other`.
 local function group_of(root, id, exception)
@@ -11,6 +11,8 @@ end
 
 local function bury(root, id, exception, now)
   local group = group_of(root, id, exception)
+  local job = redis.call('HMGET', job_key(root, id), 'unique', 'unique_start')
+  unlock(root, id, job[1] or job[2])
   redis.call('HSET', job_key(root, id), 'state', 'failed', 'failed_at', now, 'exception', exception, 'group', group)
   redis.call('ZADD', root .. ':failed', now, id)
   redis.call('ZADD', root .. ':group:' .. group, now, id)

@@ -1,4 +1,4 @@
--- Prelude 6: what operators do to jobs that are not running.
+-- Prelude 7: what operators do to jobs that are not running.
 
 -- Takes an active or scheduled job out of where it waits: 1 if its id had to be left in the list,
 -- 0 if it is out, nil if it is in another state.
@@ -13,17 +13,24 @@ end
 -- Deletes a job's hash; while its id is still in the list, leaves `state` = cancelled for claim.
 local function erase(root, id)
   local key = job_key(root, id)
-  local listed = redis.call('HEXISTS', key, 'listed') == 1
+  local job = job_fields(root, id, 'listed', 'unique', 'unique_start') or {}
+  unlock(root, id, job[2] or job[3])
   redis.call('DEL', key)
   tell_ended(root, {id})
-  if listed then redis.call('HSET', key, 'state', 'cancelled') end
+  if job[1] then redis.call('HSET', key, 'state', 'cancelled') end
 end
 
 -- failed -> active, or scheduled `delay` ms ahead; attempts begin anew, token and errors stay. An
--- id that is still in the list takes its old place there, whatever the delay. 0 if it is not failed.
+-- id that is still in the list takes its old place there, whatever the delay. 0 if it is not failed;
+-- the id of the job that stands for its unique key, if there is one.
 local function revive(root, id, delay, now)
-  local job, key = job_fields(root, id, 'state', 'priority', 'listed', 'group'), job_key(root, id)
+  local job, key = job_fields(root, id, 'state', 'priority', 'listed', 'group', 'unique', 'unique_start',
+    'unique_for'), job_key(root, id)
   if not job or job[1] ~= 'failed' then return 0 end
+  local unique = job[5] or job[6]
+  local other = unique and stands(root, unique)
+  if other then return other end
+  if unique then lock(root, id, unique, job[7]) end
   exhume(root, id, job[4])
   redis.call('HDEL', key, 'state', 'failed_at', 'exception', 'group', 'attempts', 'crashes', 'started_at',
     'unknown_since', 'progress', 'expires_at')

@@ -6,7 +6,8 @@ end
 
 -- What inspect read becomes the row that claim answers with: queue index, ..., id.
 local function start(root, id, job, queue, now)
-  job[1], job[5], job[6], job[11], job[14] = queue, one_more(job[5]), one_more(job[6]), id, nil
+  if job[15] then unlock(root, id, job[15]) end
+  job[1], job[5], job[6], job[11], job[14], job[15] = queue, one_more(job[5]), one_more(job[6]), id, nil, nil
   redis.call('HSET', job_key(root, id), 'state', 'processing', 'token', job[5], 'attempts', job[6], 'started_at', now)
 end
 

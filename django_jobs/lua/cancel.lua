@@ -2,9 +2,9 @@
 -- cancel: active | scheduled -> gone, by an operator. An id in the list stays there (LREM would
 -- scan it) with a hash that says so, and is dropped when claim comes to it.
 -- KEYS: <root> <root>:queue
--- ARGV: id
+-- ARGV: id, or one that leads to the job that stands for it
 -- Returns: 1 cancelled | 0 it is in another state
-local root, id = KEYS[1], ARGV[1]
+local root, id = KEYS[1], real_id(KEYS[1], ARGV[1])
 local listed = withdraw(root, id)
 if not listed then return 0 end
 if listed == 1 then

@@ -9,7 +9,7 @@ for _, place in ipairs(PLACES) do
   for _, id in ipairs(ids) do
     local job = inspect(root, id)
     if job and not job[1] then
-      redis.call('DEL', job_key(root, id))
+      erase(root, id)
       deleted = deleted + 1
     else
       drop(root, id, job, now)

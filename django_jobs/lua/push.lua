@@ -1,28 +1,26 @@
 #!lua
--- push: (nothing) -> active | scheduled. An id that exists is left as it is.
+-- push: (nothing) -> active | scheduled. An id that exists is left as it is; where another job
+-- stands for the same unique key, the id leads to that one.
 -- KEYS: <root> <root>:queue
 -- ARGV: per job: id, due ("" now, "+ms" from now, "ms" by the server's clock), expires ("" never,
---       or as due), priority, number of fields and values, fields and values of its hash
--- Returns: {1 if this was the queue's first push, then per job 1 pushed | 0 existed}
+--       or as due), priority, unique ("", see _push), number of fields and values, fields and
+--       values of its hash, handler and payload first
+-- Returns: {1 if this was the queue's first push, then per job 1 pushed | 0 existed | 2 another stands}
 local root, now, i = KEYS[1], now_ms(), 1
-local answers, fresh = {redis.call('SETNX', KEYS[2], 0)}, {}
+local answers = {redis.call('SETNX', KEYS[2], 0)}
 while i < #ARGV do
-  local id, size = ARGV[i], tonumber(ARGV[i + 4])
-  local new = not fresh[id] and redis.call('EXISTS', job_key(root, id)) == 0
-  answers[#answers + 1] = new and 1 or 0
-  if new then
-    fresh[id] = true
-    local due, expires = moment(ARGV[i + 1], now), moment(ARGV[i + 2], now)
-    if due and due > now then
-      schedule(root, id, due, now)
-      redis.call('HSET', job_key(root, id), 'state', 'scheduled', 'due_at', due)
+  local id, due, size = ARGV[i], moment(ARGV[i + 1], now), tonumber(ARGV[i + 5])
+  local unique, other, state, answer = read_unique(ARGV[i + 4]), nil, nil, 0
+  if unique then other, state = stands(root, unique.key) end
+  if redis.call('EXISTS', job_key(root, id)) == 0 then
+    if other then
+      answer = join(root, id, other, state, unique.replace, ARGV[i + 9], due, now)
     else
-      place_last(root, id, tonumber(ARGV[i + 3]))
-      hint(root)
+      local expires, fields = moment(ARGV[i + 2], now), {unpack(ARGV, i + 6, i + 5 + size)}
+      answer = push_new(root, id, due, expires, tonumber(ARGV[i + 3]), unique, fields, now)
     end
-    redis.call('HSET', job_key(root, id), 'enqueued_at', now, unpack(ARGV, i + 5, i + 4 + size))
-    if expires then redis.call('HSET', job_key(root, id), 'expires_at', expires) end
   end
-  i = i + 5 + size
+  answers[#answers + 1] = answer
+  i = i + 6 + size
 end
 return answers

@@ -8,8 +8,10 @@ local ids, done = {}, {}
 for i = 2, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
 local owners = redis.call('HMGET', root .. ':processing', unpack(ids))
 for i, id in ipairs(ids) do
-  answers[i] = standing(root, id, ARGV[2 * i + 1], worker, owners[i])
-  if answers[i] == 1 then done[#done + 1] = id end
+  local answer, unique = standing(root, id, ARGV[2 * i + 1], worker, owners[i])
+  answers[i] = answer
+  if answer == 1 then done[#done + 1] = id end
+  if answer == 1 and unique then unlock(root, id, unique) end
 end
 if #done > 0 then
   redis.call('HDEL', root .. ':processing', unpack(done))

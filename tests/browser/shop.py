@@ -1,9 +1,18 @@
 """A shop's jobs, for the pages to show."""
 
+import json
+import time
+from copy import copy
+from typing import Any
+
 import pytest
 
+from django_jobs.claims import beat_call, claim_call, report_call
 from django_jobs.connection import get_queue
+from django_jobs.line import run_many
+from django_jobs.version import __version__
 
+QUEUES = ["email", "billing", "images"]
 FAILURES: list[tuple[str, str, object, Exception]] = [
     ("email", "shop.send_receipt", {"order_id": 7310}, TimeoutError("mail.example.com: timed out")),
     ("email", "shop.send_receipt", {"order_id": 7311}, TimeoutError("mail.example.com: timed out")),
@@ -23,7 +32,7 @@ def fail(queue: str, handler: str, payload: object, error: Exception) -> str:
     """Push a job and let it fail for good."""
 
     def work(job: object) -> None:
-        raise error
+        raise copy(error)  # the one and only would gather the frames of all tests
 
     id = get_queue(queue).push(payload, handler, max_attempts=1)
     with pytest.raises(type(error)):
@@ -40,3 +49,42 @@ def open_shop() -> None:
     get_queue("email").push({"customer_id": 53, "days": 3}, "shop.remind", delay=86400)
     get_queue("images").push({"product_id": 5, "sizes": [320]}, "shop.resize")
     get_queue("images").pause()
+    open_workers()
+    fill_history()
+
+
+def open_workers() -> None:
+    """Enter two workers of one `runjobs`; one of them holds jobs."""
+    about = {"host": "web-1", "supervisor": 4100, "version": __version__, "state": "running"}
+    about |= {"queues": QUEUES, "concurrency": 8, "started": round(time.time()) - 7200}
+    said = {
+        "w1": json.dumps({**about, "pid": 4101, "busy": 3, "memory": 87}),
+        "w2": json.dumps({**about, "pid": 4102, "busy": 0, "memory": 74}),
+    }
+    queues = [get_queue(name) for name in QUEUES]
+    run_many(
+        queues[0].client,
+        [
+            beat_call(queues, 3600, list(said)),
+            report_call(queues, said),
+            claim_call(queues, "w1", 1, 3600, slots=3),
+        ],
+    )
+
+
+def fill_history() -> None:
+    """Let an hour have gone by, with more failures in the middle of it, and a day of old ones."""
+    queue = get_queue("email")
+    redis: Any = queue.client
+    now = redis.time()[0]
+    for ago in range(60):
+        runs, failures = 40 + 17 * ago % 23, 12 if 25 < ago < 31 else ago % 2
+        fields = {"runs": runs, "failures": failures, "shop.send_receipt runs": runs}
+        fields |= {"shop.send_receipt failures": failures, "shop.send_receipt took:17": runs}
+        fields |= {"shop.send_receipt wait:5": runs}
+        redis.hset(f"{queue.root}:minute:{now // 60 - ago}", mapping=fields)
+    for number, id in enumerate(redis.zrange(f"{queue.root}:failed", 0, -1)):
+        at = (now - 5000 * number) * 1000
+        group = redis.hget(f"{queue.root}:job:{id.decode()}", "group").decode()
+        redis.zadd(f"{queue.root}:failed", {id: at})
+        redis.zadd(f"{queue.root}:group:{group}", {id: at})
