@@ -38,6 +38,7 @@ LAYERS = [
     {"connection"},
     {"push", "runner"},
     {"checks", "results", "testing"},
+    {"operators"},
     {"models", "templatetags"},
     {"admin"},
     {"apps", "__init__"},

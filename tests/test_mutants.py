@@ -166,7 +166,11 @@ MUTANTS = [
         "if not redis.call('HGET', root .. ':meta', 'paused') then",
         "if true then",
     ),
-    Mutant("an id is pushed once", "redis.call('EXISTS', job_key(root, id)) == 0", "true"),
+    Mutant(
+        "an id is pushed once",
+        "if redis.call('EXISTS', job_key(root, id)) == 0 then",
+        "if true then",
+    ),
     Mutant(
         "cancelled ids are counted",
         "redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)\nend\nerase",
@@ -194,8 +198,8 @@ MUTANTS = [
     ),
     Mutant(
         "only what failed is retried",
-        "if not job or job[1] ~= 'failed' then return 0 end\n  exhume",
-        "if not job then return 0 end\n  exhume",
+        "if not job or job[1] ~= 'failed' then return 0 end\n  local unique",
+        "if not job then return 0 end\n  local unique",
     ),
     Mutant(
         "only what failed is discarded",
@@ -205,7 +209,7 @@ MUTANTS = [
     Mutant("only what waits is cancelled", "if job[1] then return nil end", ""),
     Mutant(
         "a cancelled id is remembered",
-        "if listed then redis.call('HSET', key, 'state', 'cancelled') end",
+        "if job[1] then redis.call('HSET', key, 'state', 'cancelled') end",
         "",
     ),
     # Garbage, hints, what is kept.
@@ -216,8 +220,8 @@ MUTANTS = [
     ),
     Mutant(
         "a job that can be claimed leaves a hint",
-        "hint(root)\n    end\n    redis.call('HSET', job_key(root, id), 'enqueued_at'",
-        "end\n    redis.call('HSET', job_key(root, id), 'enqueued_at'",
+        "place_last(root, id, priority)\n    hint(root)",
+        "place_last(root, id, priority)",
     ),
     Mutant(
         "a claim that leaves jobs leaves a hint",

@@ -99,7 +99,7 @@ def claimed(attempt: int = 1) -> Claimed:
     number = str(attempt).encode()
     return Claimed(
         "q",
-        [1, b"test.broken", b"{}", b"x", b"1", number, None, b"500", b"7", b"0", b"id", b"4"],
+        [1, b"test.broken", b"{}", b"x", b"1", number, None, b"500", b"7", b"0", b"id", b"4", None],
         9,
     )
 

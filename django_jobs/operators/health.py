@@ -1,0 +1,52 @@
+"""The words that look for what is wrong: doctor, check."""
+
+import logging
+from argparse import Namespace
+
+from django.core.checks import run_checks
+from django.core.management.base import CommandError
+
+from django_jobs import invariants
+from django_jobs.operators.choosing import queues_of
+from django_jobs.operators.terminal import Terminal
+from django_jobs.operators.wording import count, plain
+
+
+def doctor(terminal: Terminal, options: Namespace) -> None:
+    """Look for what breaks the promises: settings, code, Redis."""
+    every = run_checks(tags=["jobs"], include_deployment_checks=True)
+    messages = [message for message in every if not message.is_silenced()]
+    found = [
+        {
+            "id": message.id,
+            "level": logging.getLevelName(message.level).lower(),
+            "message": message.msg,
+            "hint": message.hint or "",
+        }
+        for message in messages
+    ]
+    if terminal.as_json:
+        terminal.give(found)
+    for row in [] if terminal.as_json else found:
+        terminal.say(f"{row['level']}: {row['message']} ({row['id']})")
+        if row["hint"]:
+            terminal.say(f"  {row['hint']}")
+    if any(message.is_serious() for message in messages):
+        raise CommandError("Something is wrong; see above.")
+    if not found and not terminal.as_json:
+        terminal.say("All is well.")
+
+
+def check(terminal: Terminal, options: Namespace) -> None:
+    """Look whether what must hold of each queue in Redis holds. Raises CommandError if not."""
+    found: dict[str, list[str]] = {}
+    for queue in queues_of(options.queue):
+        found[queue.name] = invariants.check(queue)
+        for sentence in [] if terminal.as_json else found[queue.name]:
+            terminal.say(f"{queue.name}: {plain(sentence)}")
+    if terminal.as_json:
+        terminal.give(found)
+    if wrong := sum(map(len, found.values())):
+        raise CommandError(f"{count(wrong, 'thing')} should not be so; please report it.")
+    if not terminal.as_json:
+        terminal.say(f"All is well in {count(len(found), 'queue')}.")
