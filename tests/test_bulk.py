@@ -5,6 +5,7 @@ from redis import Redis
 
 from django_jobs import bulk
 from django_jobs.monitor import pages
+from django_jobs.monitor.counts import server_time
 from django_jobs.queue import Queue
 
 
@@ -73,3 +74,13 @@ def test_work_is_kept_and_done_by_one_at_a_time(queue: Queue, client: Redis) -> 
     assert over is not None
     assert (over.over, over.done) == (True, 3)
     assert 86_000 < client.ttl(f"{queue.root}:bulk:{work.id}") <= 86_400
+
+
+def test_a_spread_goes_on_from_step_to_step(queue: Queue, client: Redis) -> None:
+    failed(queue, 4)
+    work = bulk.of_failed("retry", pages.failed([queue]), spread=400.0)
+    began = server_time(queue)
+    while not work.over:
+        work.step(lambda _name: queue, 2)
+    due = [score for _id, score in client.zrange(f"{queue.root}:scheduled", 0, -1, withscores=True)]
+    assert [round((at - began) / 100_000) for at in due] == [1, 2, 3]

@@ -4,7 +4,7 @@ import pytest
 from redis import Redis
 
 from django_jobs.monitor import counts, groups, history, pages, servers
-from django_jobs.monitor.shown import Reader
+from django_jobs.monitor.shown import Reader, find_job
 from django_jobs.queue import Queue
 from django_jobs.redact import NAMES, Redactor
 
@@ -78,3 +78,15 @@ def test_what_is_hidden_cannot_be_found(queue: Queue, wanted: str) -> None:
     assert pages.search(sources, wanted, reader).rows == []
     assert len(pages.search(sources, "ann", reader).rows) == 1
     assert pages.search(sources, "ann", Reader(Redactor(NAMES), payload=False)).rows == []
+
+
+def test_who_may_see_no_payloads_gets_none(queue: Queue, client: Redis) -> None:
+    id = queue.push({"card": "4711"}, "h")
+    fields = {"result": '"secret"', "payload:1": '"old"', "progress": "42 %"}
+    client.hset(f"{queue.root}:job:{id}", mapping=fields)
+    seen = find_job(queue, id, Reader(Redactor(())))
+    assert seen is not None
+    assert (seen.result, seen.edited, seen.progress) == (b'"secret"', ((1, b'"old"'),), "42 %")
+    hidden = find_job(queue, id, Reader(Redactor(()), payload=False))
+    assert hidden is not None
+    assert (hidden.payload, hidden.result, hidden.edited, hidden.progress) == (b"", b"", (), "")

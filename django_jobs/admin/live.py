@@ -118,6 +118,9 @@ def texts(snapshot: Snapshot) -> dict[str, str]:
         "half": number(top / 2 if top % 2 else top // 2),
         "summary": summary(minutes),
     }
+    for place, (runs, failures) in enumerate(minutes):
+        said = {"ago": 59 - place, "good": number(runs - failures), "bad": number(failures)}
+        found[f"minute:{place}"] = _("%(ago)s min ago: %(good)s succeeded, %(bad)s failed") % said
     for queue in queues:
         found |= {
             f"{queue.name}:waiting": number(queue.stats.active),

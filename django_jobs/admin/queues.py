@@ -134,6 +134,7 @@ def shown(snapshot: Snapshot) -> dict[str, Any]:
     parts += [f"{queue.name}{queue.stats.paused}{queue.late}" for queue in snapshot.queues]
     return {
         "snapshot": snapshot,
+        "bars": [(10 * place, text[f"minute:{place}"]) for place in range(60)],
         "notes": found,
         "text": text | {f"note:{place}": note.text for place, note in enumerate(found)},
         "paths": live.paths(snapshot),

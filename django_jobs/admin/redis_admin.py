@@ -55,6 +55,7 @@ class RedisAdmin(Stock):
     """No forms of the admin's own, permissions by short names, pages of our own."""
 
     noun = ""
+    object_history_template = f"{FOLDER}/history.html"
 
     def may(self, request: HttpRequest, what: str) -> bool:
         """Say whether the user has a permission of this app, as in `retry_job`."""

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from django_jobs import keys
 from django_jobs.monitor.groups import Group
@@ -144,12 +144,13 @@ def search(
     wanted, looked_at, matches = wanted.casefold(), 0, list[Row]()
     while looked_at < SEARCHED:
         found = _beyond(sources, after, 500, rising=False)
-        for row, hay in _haystacks(sources, found, reader):
-            if wanted in hay.casefold() and len(matches) < size:
+        made = {position: (row, hay) for position, row, hay in _haystacks(sources, found, reader)}
+        for place, position in enumerate(found, 1):
+            row, hay = made.get(position, (None, ""))
+            if row is not None and wanted in hay.casefold():
                 matches.append(row)
-                after = next(p for p in found if (p.queue, text(p.id)) == (row.queue, row.id))
-        if len(matches) == size:
-            return Page(matches, "", str(after), looked_at + found.index(cast(Position, after)) + 1)
+                if len(matches) == size:
+                    return Page(matches, "", str(position), looked_at + place)
         looked_at += len(found)
         if len(found) < 500:
             return Page(matches, "", "", looked_at)
@@ -164,14 +165,7 @@ def positions(sources: Sequence[Source], number: int) -> list[Position]:
 
 def rows(sources: Iterable[Source], found: Sequence[Position], reader: Reader) -> list[Row]:
     """Return what stands at the positions, in their order; those without a job are left out."""
-    made: dict[Position, Row] = {}
-    for queue in {source.queue.name: source.queue for source in sources}.values():
-        mine = [position for position in found if position.queue == queue.name]
-        fields = ask(queue, [_hmget(queue, position.id, FIELDS) for position in mine])
-        messages = _messages(queue, mine, fields, reader)
-        for position, values, message in zip(mine, fields, messages, strict=True):
-            if values is not None and any(value is not None for value in values):
-                made[position] = row_of(position, values, message)
+    made = {position: row for position, row, _rest in _read(sources, found, reader)}
     return [made[position] for position in found if position in made]
 
 
@@ -247,20 +241,25 @@ def _message(raw: bytes | None, reader: Reader) -> str:
 
 
 def _haystacks(
-    sources: Sequence[Source], found: Sequence[Position], reader: Reader
-) -> Iterator[tuple[Row, str]]:
+    sources: Iterable[Source], found: Sequence[Position], reader: Reader
+) -> Iterator[tuple[Position, Row, str]]:
     """Yield each job's row, and the text that is searched."""
-    payloads: dict[str, str] = {}
-    if reader.payload:
-        for queue in {source.queue.name: source.queue for source in sources}.values():
-            mine = [position for position in found if position.queue == queue.name]
-            replies = ask(queue, [_hmget(queue, position.id, ("payload",)) for position in mine])
-            for position, reply in zip(mine, replies, strict=True):
-                shown = reader.payload_of(reply[0] or b"") if reply else ""
-                payloads[f"{queue.name}:{text(position.id)}"] = shown
-    for row in rows(sources, found, reader):
-        payload = payloads.get(row.object_id, "")
-        yield row, f"{row.id}\n{row.handler}\n{row.exception}\n{row.message}\n{payload}"
+    for position, row, (payload,) in _read(sources, found, reader, "payload"):
+        shown = reader.payload_of(payload or b"", indent=None)
+        yield position, row, f"{row.id}\n{row.handler}\n{row.exception}\n{row.message}\n{shown}"
+
+
+def _read(
+    sources: Iterable[Source], found: Sequence[Position], reader: Reader, *more: str
+) -> Iterator[tuple[Position, Row, Sequence[bytes | None]]]:
+    """Yield the rows of those positions that have a job, queue by queue, and more of its fields."""
+    for queue in {source.queue.name: source.queue for source in sources}.values():
+        mine = [position for position in found if position.queue == queue.name]
+        fields = ask(queue, [_hmget(queue, position.id, (*FIELDS, *more)) for position in mine])
+        messages = _messages(queue, mine, fields, reader)
+        for position, values, message in zip(mine, fields, messages, strict=True):
+            if values is not None and any(value is not None for value in values):
+                yield position, row_of(position, values, message), values[len(FIELDS) :]
 
 
 def _hmget(queue: Queue, id: bytes, names: Sequence[str]) -> Command:

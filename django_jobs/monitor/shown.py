@@ -23,13 +23,13 @@ class Reader:
         """Return a message or a traceback as the reader may see it."""
         return printable(self.redactor.text(text), limit) if self.payload else ""
 
-    def payload_of(self, raw: bytes, limit: int = SHOWN) -> str:
+    def payload_of(self, raw: bytes, limit: int = SHOWN, indent: int | None = 2) -> str:
         """Return a payload for the eye: indented if it is JSON, else as it is."""
         if not self.payload:
             return ""
         try:
             value = self.redactor.value(decode_payload(raw))
-            text = json.dumps(value, indent=2, ensure_ascii=False)
+            text = json.dumps(value, indent=indent, ensure_ascii=False)
         except (PayloadError, ValueError, RecursionError):
             text = self.redactor.text(raw.decode("utf-8", "replace"))
         return printable(text, limit)

@@ -83,9 +83,9 @@ def test_what_fails_after_the_question_is_left_alone(queue: Queue, web: Web) -> 
 
 
 def test_a_forged_moment_ends_now(queue: Queue, web: Web) -> None:
-    fail(queue)
-    user = web("view_job", "retry_job")
+    first, user = fail(queue), web("view_job", "retry_job")
     url = user.post(JOBS, {"action": "retry-all", "until": "9e15"})["Location"]
+    queue.discard(first)
     later = fail(queue)
     assert finish(user, url)["total"] == 1
     assert state(queue, later) == "failed"
@@ -169,9 +169,9 @@ def test_a_retry_can_be_spread_over_a_time(queue: Queue, web: Web) -> None:
 
 @pytest.mark.parametrize("spread", ["7", "-1", "x", "", "99999"])
 def test_another_spread_is_none(queue: Queue, web: Web, spread: str) -> None:
-    id, user = fail(queue), web("view_job", "retry_job")
+    jobs, user = [fail(queue), fail(queue)], web("view_job", "retry_job")
     finish(user, confirm(user, spread=spread))
-    assert state(queue, id) == "active"
+    assert [state(queue, id) for id in jobs] == ["active", "active"]
 
 
 def test_all_that_a_text_search_finds_is_refused(queue: Queue, web: Web) -> None:

@@ -29,7 +29,10 @@ def said(*queues: Queue) -> list[str]:
     return [note.text for note in notes(live.take({queue.name: queue for queue in queues}))]
 
 
-def test_texts_of_the_page_are_those_of_the_poll(queue: Queue, client: Redis, web: Web) -> None:
+def test_texts_of_the_page_are_those_of_the_poll(
+    queue: Queue, client: Redis, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "FRESH", 60)
     fail(queue)
     queue.push()
     count(queue, client, 3, 20, 5)
@@ -88,6 +91,8 @@ def test_a_queue_that_is_behind_needs_attention(queue: Queue, client: Redis) -> 
     start_worker(queue, client)
     client.hset(f"{queue.root}:job:{id}", "enqueued_at", int(counts.server_time(queue)) - 400_000)
     assert said(queue) == ["Queue email is behind: its next job has waited for 7 min (1 waiting)."]
+    queue.pause()
+    assert said(queue) == []
 
 
 def test_more_failures_than_usual_need_attention(queue: Queue, client: Redis) -> None:

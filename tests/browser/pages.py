@@ -29,6 +29,9 @@ def hostile(page: Callable[[], str]) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "queues": lambda: path("jobqueue_changelist"),
     "queues-hostile": lambda: hostile(PAGES["queues"]),
+    "queue": lambda: path("jobqueue_change", "billing"),
+    "handlers": lambda: path("jobqueue_handlers"),
+    "workers": lambda: path("jobworker_changelist"),
     "failed": lambda: path("jobrecord_changelist"),
     "failed-hostile": lambda: hostile(PAGES["failed"]),
     "failed-none": lambda: path("jobrecord_changelist") + "?queue=quiet",
@@ -38,26 +41,11 @@ PAGES: dict[str, Callable[[], str]] = {
     "waiting": lambda: path("jobrecord_changelist") + "?state=waiting",
     "running": lambda: path("jobrecord_changelist") + "?state=running",
     "succeeded": lambda: path("jobrecord_changelist") + "?state=succeeded",
-    "queue": lambda: path("jobqueue_change", "email"),
     "queue-hostile": lambda: hostile(lambda: path("jobqueue_change", "x" * 64)),
-    "handlers": lambda: path("jobqueue_handlers"),
-    "workers": lambda: path("jobworker_changelist"),
     "job-edit": lambda: job("billing").replace("/change/", "/edit/"),
     "job": lambda: job("billing"),
     "job-hostile": lambda: hostile(lambda: job("x" * 64)),
     "job-history": lambda: job("billing").replace("/change/", "/history/"),
-}
-# Pages that scroll sideways up to this width: Django's own.
-TOO_WIDE = {"job-history": 390}
-
-WIDE = {
-    "queues": 390,
-    "queues-hostile": 1200,
-    "failed": 390,
-    "failed-hostile": 1200,
-    "job": 390,
-    "job-hostile": 1200,
-    "job-history": 390,
 }
 
 WIDE = {"viewport": {"width": 1200, "height": 900}}
