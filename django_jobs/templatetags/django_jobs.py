@@ -30,7 +30,7 @@ def duration(seconds: float) -> str:
     if seconds < 0.9995:
         return _("%(n)s ms") % {"n": number(round(seconds * 1000))}
     if seconds < 9.95:
-        return _("%(n)s s") % {"n": number_format(seconds, 1)}
+        return _("%(n)s s") % {"n": number_format(round(seconds, 1), 1)}
     if seconds < 2 * MINUTE:
         return _("%(n)s s") % {"n": round(seconds)}
     if seconds < 2 * HOUR:
@@ -67,7 +67,7 @@ def size(count: int) -> str:
         return _("%(n)s kB") % {"n": number(round(count / 1024))}
     if count < 10 * 1024**3:
         return _("%(n)s MB") % {"n": number(round(count / 1024**2))}
-    return _("%(n)s GB") % {"n": number_format(count / 1024**3, 1)}
+    return _("%(n)s GB") % {"n": number_format(round(count / 1024**3, 1), 1)}
 
 
 @register.filter
