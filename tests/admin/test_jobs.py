@@ -63,7 +63,7 @@ def test_succeeded_jobs_stand_there_with_their_results(
     client.delete(f"{queue.root}:active")
     fields = {"state": "succeeded", "finished_at": int(now), "result": '{"secret-sum": 3}'}
     client.hset(f"{queue.root}:job:{id}", mapping=fields)
-    client.hset(f"{queue.root}:job:over", mapping=fields)
+    client.hset(f"{queue.root}:job:over", mapping=fields | {"handler": "add"})
     client.zadd(f"{queue.root}:succeeded", {id: now + 60_000, "over": now - 1})
     viewer, reader = web("view_job", "cancel_job"), web("view_job", "view_job_payload")
     context = viewer.get(f"{JOBS}?state=succeeded").context
