@@ -82,17 +82,19 @@ def _follow(page_after: Callable[[str], Page]) -> Iterator[Row]:
 def _text(rows: list[Row], state: str, now: float, width: int | None) -> str:
     columns: dict[str, Callable[[Row], str]] = {
         "job": lambda row: row.object_id,
-        "handler": lambda row: row.handler,
-        "attempts": lambda row: f"{row.attempts} of {row.max_attempts}",
         TIMES[state]: lambda row: age(row.at, now),
+        "handler": lambda row: row.handler,
     }
     if state == "processing":
         columns["worker"] = lambda row: row.worker
-    elif state in ("failed", "scheduled"):
-        columns["error"] = lambda row: row.exception.rpartition(".")[2]
-        columns["message"] = lambda row: row.message
+    elif state != "active":
+        columns["error"] = _error
     lines = [[cell(row) for cell in columns.values()] for row in rows]
     return table(list(columns), lines, width, whole=("job", TIMES[state]))
+
+
+def _error(row: Row) -> str:
+    return ": ".join(filter(None, (row.exception.rpartition(".")[2], row.message)))
 
 
 def _value(row: Row, state: str) -> dict[str, object]:
