@@ -24,13 +24,14 @@ from redis import Redis
 from django_jobs import get_queue, push_jobs
 from django_jobs.failure import Failure
 from django_jobs.invariants import check
-from django_jobs.line import run_many
+from django_jobs.line import run, run_many
 from django_jobs.operators.wording import cells, period, span, table
 from django_jobs.operators.words import WORDS
 from django_jobs.queue import Queue
 from django_jobs.scripts import Call, get_script
 from tests.commands import ROOT, Processes, end_of, read_until
 from tests.conftest import Runjobs, free_port, start_redis, wait_until
+from tests.test_transitions import claim, register
 
 STOPPED = Failure("Stopped", "by hand", "operator")
 SECRET = "hush-hush"
@@ -225,6 +226,23 @@ def test_list_of_jobs_that_wait_or_run(email: Queue) -> None:
         (first, "processing", True)
     ]
     assert parsed("list", "--state", "processing") == []
+
+
+def test_what_succeeded_is_shown_as_long_as_its_result_is_kept(email: Queue) -> None:
+    id = email.push([1], "shop.total")
+    register(email, "w1")
+    claim(email)
+    result = json.dumps({"sum": 1, "token": SECRET})
+    assert run(email.client, email.settle_kept("w1", [(id, 1, 600.0, result)])) == [1]
+    (row,) = parsed("list", "--state", "succeeded")
+    assert (row["id"], row["state"]) == (id, "succeeded")
+    assert re.search(
+        rf"^email:{id}  in (9|10)m +shop.total$", jobs("list", "--state", "succeeded"), re.M
+    )
+    assert 'Result\n  {\n    "sum": 1,\n    "token": "********"\n' in jobs("show", id)
+    assert parsed("show", id)["result"] == {"sum": 1, "token": "********"}
+    with pytest.raises(CommandError, match="is succeeded: only failed jobs can be retried. It is"):
+        jobs("retry", id)
 
 
 @pytest.mark.parametrize("option", [["--error", "X"], ["--since", "1h"], ["--older-than", "1h"]])
