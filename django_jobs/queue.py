@@ -8,6 +8,7 @@ same machine is in `settle`.
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar, Unpack
 
 from redis import Redis
@@ -224,11 +225,15 @@ class Queue(WorkerSide):
         return int(run(self.client, self._call("promote", limit)))
 
     def progress_function(self, worker: str) -> Callable[[Job, float, str], None]:
-        """Return what `Job.progress` calls for a job that this worker holds."""
+        """Return what `Job.progress` calls for a job that this worker holds.
+
+        Without Redis it is lost: no run should fail for that.
+        """
 
         def progress(job: Job, fraction: float, text: str) -> None:
             said = json.dumps({"fraction": round(float(fraction), 4), "text": str(text)[:200]})
-            run(self.client, self._call("progress", worker, job.id, job.token, said))
+            with suppress(RedisError, OSError):
+                run(self.client, self._call("progress", worker, job.id, job.token, said))
 
         return progress
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -324,14 +325,17 @@ def test_stats_counts_every_queue_in_a_table_and_as_json(client: Redis) -> None:
     push_job("test.quick", delay=60)
     get_queue().pause()
     none = {"active": 0, "processing": 0, "scheduled": 0, "failed": 0, "paused": False}
-    assert json.loads(run("stats", "--json")) == {
+    counts = json.loads(run("stats", "--json"))
+    waits = {name: row.pop("oldest_wait") for name, row in counts.items()}
+    assert waits["default"] == 0 < waits["a-queue-with-a-name-that-is-rather-long"] < 60
+    assert counts == {
         "a-queue-with-a-name-that-is-rather-long": {**none, "active": 1},
         "default": {**none, "scheduled": 1, "paused": True},
     }
     head, long, default = run("stats").splitlines()
-    assert head.split() == ["queue", "active", "processing", "scheduled", "failed"]
-    assert long.split()[1:] == ["1", "0", "0", "0"]
-    assert default.split()[1:] == ["0", "0", "1", "0", "paused"]
+    assert head.split() == ["queue", "active", "processing", "scheduled", "failed", "oldest"]
+    assert re.fullmatch(r"1 0 0 0 \d+s", " ".join(long.split()[1:]))
+    assert default.split()[1:] == ["0", "0", "1", "0", "-", "paused"]
     assert len(head) == len(long)
 
 

@@ -18,6 +18,7 @@ from redis import Redis
 
 from django_jobs import conf, signals
 from django_jobs.management.commands import jobs, runjobs
+from django_jobs.operators.words import WORDS
 from django_jobs.push import PushOptions
 from django_jobs.runner import parse_queues
 from tests.commands import ROOT, Processes, end_of
@@ -280,6 +281,10 @@ def test_the_table_of_runjobs_is_that_of_the_command() -> None:
     for name, value in told:
         if value.isdigit():
             assert options[name].default == int(value)
+
+
+def test_the_table_of_words_is_that_of_the_command() -> None:
+    assert set(rows("word")) == {"run", *WORDS}
 
 
 def test_the_table_of_checks_names_each_of_them() -> None:

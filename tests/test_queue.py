@@ -242,3 +242,8 @@ def test_a_new_queue_is_announced_once_and_again_when_made_anew(client: Redis) -
     client.flushall()
     queue.push()
     assert len(names) == seen + 1
+
+
+def test_progress_that_cannot_be_told_fails_no_run() -> None:
+    away = Queue("email", Redis(port=1))
+    away.progress_function("w1")(Job("1", "email", "h", {}), 0.5, "half")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 from django_jobs import keys
 from django_jobs.monitor.groups import Group
@@ -28,7 +29,7 @@ class Position:
     id: bytes
 
     def __str__(self) -> str:
-        return f"{self.score!r}:{self.queue}:{self.id.decode('utf-8', 'replace')}"
+        return f"{self.score!r}:{self.queue}:{quote(self.id, safe='')}"
 
     @classmethod
     def parse(cls, text: str) -> "Position | None":
@@ -39,7 +40,7 @@ class Position:
             value = float(score)
         except ValueError:
             return None
-        return cls(value, queue, id.encode()) if colon and math.isfinite(value) else None
+        return cls(value, queue, unquote_to_bytes(id)) if colon and math.isfinite(value) else None
 
 
 @dataclass(frozen=True, slots=True)

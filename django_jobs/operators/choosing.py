@@ -52,12 +52,12 @@ def locate(given: str, queues: Sequence[Queue]) -> tuple[Queue, str]:
     where = f"queue {own[0].name}" if own else count(len(queues), "queue")
     if not found:
         raise CommandError(
-            f"There is no job {plain(id)!r} in {where}. A job that succeeds is deleted;"
+            f"There is no job {id!r} in {where}. A job that succeeds is deleted;"
             " `jobs list` shows those that failed."
         )
     if len(found) > 1:
         ids = ", ".join(f"{queue.name}:{plain(id)}" for queue in found)
-        raise CommandError(f"Several queues have a job {plain(id)!r}. Say which: {ids}")
+        raise CommandError(f"Several queues have a job {id!r}. Say which: {ids}")
     return found[0], id
 
 

@@ -47,6 +47,7 @@ def check(terminal: Terminal, options: Namespace) -> None:
     if terminal.as_json:
         terminal.give(found)
     if wrong := sum(map(len, found.values())):
-        raise CommandError(f"{count(wrong, 'thing')} should not be so; please report it.")
+        verb = "rule does not hold" if wrong == 1 else "rules do not hold"
+        raise CommandError(f"{wrong:,} {verb}. Please report it, unless keys were changed by hand.")
     if not terminal.as_json:
         terminal.say(f"All is well in {count(len(found), 'queue')}.")

@@ -18,12 +18,19 @@ from django_jobs.operators.terminal import Terminal
 from django_jobs.operators.wording import age, table
 from django_jobs.queue import Queue
 
-TIMES = {"failed": "failed", "scheduled": "due", "active": "pushed", "processing": "began"}
+TIMES = {
+    "failed": "failed",
+    "scheduled": "due",
+    "active": "pushed",
+    "processing": "began",
+    "succeeded": "expires",
+}
 FIELDS = {
     "failed": "failed_at",
     "scheduled": "due_at",
     "active": "enqueued_at",
     "processing": "started_at",
+    "succeeded": "expires_at",
 }
 READ = 1000  # jobs at once
 MOST = 1_000_000
@@ -56,6 +63,9 @@ def _rows(terminal: Terminal, options: Namespace, queues: list[Queue]) -> Iterat
     size = READ if options.handler else min(options.limit + 1, READ)
     if options.state == "scheduled":
         found = _follow(_pages_of(pages.scheduled(queues), size, newest_first=False))
+    elif options.state == "succeeded":
+        kept = pages.succeeded(queues, server_time(queues[0]))
+        found = _follow(_pages_of(kept, size, newest_first=True))
     elif options.state == "active":
         found = _follow(lambda after: waiting_page(queues, int(after or 0), size))
     else:
@@ -82,17 +92,19 @@ def _follow(page_after: Callable[[str], Page]) -> Iterator[Row]:
 def _text(rows: list[Row], state: str, now: float, width: int | None) -> str:
     columns: dict[str, Callable[[Row], str]] = {
         "job": lambda row: row.object_id,
-        "handler": lambda row: row.handler,
-        "attempts": lambda row: f"{row.attempts} of {row.max_attempts}",
         TIMES[state]: lambda row: age(row.at, now),
+        "handler": lambda row: row.handler,
     }
     if state == "processing":
         columns["worker"] = lambda row: row.worker
     elif state in ("failed", "scheduled"):
-        columns["error"] = lambda row: row.exception.rpartition(".")[2]
-        columns["message"] = lambda row: row.message
+        columns["error"] = _error
     lines = [[cell(row) for cell in columns.values()] for row in rows]
     return table(list(columns), lines, width, whole=("job", TIMES[state]))
+
+
+def _error(row: Row) -> str:
+    return ": ".join(filter(None, (row.exception.rpartition(".")[2], row.message)))
 
 
 def _value(row: Row, state: str) -> dict[str, object]:

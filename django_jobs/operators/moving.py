@@ -32,6 +32,7 @@ INSTEAD = {
     "active": "`jobs cancel` deletes it.",
     "scheduled": "`jobs cancel` deletes it.",
     "processing": "`jobs show` tells which worker runs it.",
+    "succeeded": "It is deleted by itself.",
 }
 FILTERS = ("handler", "error", "since", "older_than", "state")
 STEP = 200  # jobs; half a millisecond of Redis each at the most
@@ -143,7 +144,7 @@ def _do(terminal: Terminal, options: Namespace, action: str, total: int, steps: 
         stopped = isinstance(error, KeyboardInterrupt)
         why = "you stopped it" if stopped else f"Redis did not answer: {error}"
         raise CommandError(
-            f"{count(moved, 'job')} of {total:,} {verb}, then {why}."
+            f"At least {moved:,} of {count(total, 'job')} {verb}, then {why}."
             " The same command goes on with the others.",
             returncode=130 if stopped else 1,
         ) from error

@@ -38,6 +38,7 @@ def _value(job: JobRecord, reader: Reader) -> dict[str, Any]:
     value = {
         **asdict(job),
         "payload": _payload(job.payload, reader),
+        "result": _payload(job.result, reader) if job.result else None,
         "edited": [{"token": token, "payload": _payload(raw, reader)} for token, raw in job.edited],
     }
     return _with_times(value)
@@ -77,6 +78,8 @@ def _lines(job: JobRecord, reader: Reader, now: float) -> Iterator[str]:
         "due": moment(job.due_at, now),
         "began": moment(job.started_at, now),
         "failed": moment(job.failed_at, now),
+        "succeeded": moment(job.finished_at, now),
+        "expires": moment(job.expires_at, now),
         "error": job.exception,
         "worker": job.worker,
         "progress": _progress(job.progress),
@@ -87,6 +90,9 @@ def _lines(job: JobRecord, reader: Reader, now: float) -> Iterator[str]:
     yield from (f"  {name:<10}{plain(value)}" for name, value in facts.items() if value)
     yield "Payload"
     yield indented(reader.payload_of(job.payload, sys.maxsize))
+    if job.result:
+        yield "Result"
+        yield indented(reader.payload_of(job.result, sys.maxsize))
     for token, raw in job.edited:
         yield f"Payload of run {token}, before it was edited"
         yield indented(reader.payload_of(raw, sys.maxsize))

@@ -60,7 +60,7 @@ WORKERS = (
     {"nargs": "*", "metavar": "WORKER", "help": "host:pid (also of a supervisor), or its id"},
 )
 STATE = {
-    "choices": ["failed", "scheduled", "active", "processing"],
+    "choices": ["failed", "scheduled", "active", "processing", "succeeded"],
     "default": "failed",
     "help": "(failed)",
 }
