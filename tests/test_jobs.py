@@ -223,7 +223,12 @@ def test_list_of_jobs_that_wait_or_run(email: Queue) -> None:
     words = ("list", "--state", "active", "--handler", "shop.print", "--limit", "1")
     assert [row["id"] for row in parsed(*words)] == [second]
     running: list[Any] = []
-    email.pull(lambda job: running.extend(parsed("list", "--state", "processing")))
+
+    def look(job: object) -> None:
+        running.extend(parsed("list", "--state", "processing"))
+        assert f"  {running[0]['worker']}\n" in jobs("list", "--state", "processing")
+
+    email.pull(look)
     assert [(row["id"], row["state"], bool(row["worker"])) for row in running] == [
         (first, "processing", True)
     ]
@@ -448,6 +453,7 @@ def test_many_are_moved_with_yes_only_where_nobody_can_be_asked(email: Queue) ->
     assert states(email, *ids) == ["failed", "failed"]
     assert both("retry", "--handler", "shop.send", "--yes") == ("2 jobs retried.\n", "")
     assert states(email, *ids) == ["active", "active"]
+    assert jobs("retry", "--all", "--dry-run") == "No failed jobs would be retried.\n"
     assert parsed("retry", "--all") == {"retried": 0, "left_alone": 0}
     assert jobs("retry", "--all") == "There are no failed jobs to retry.\n"
 
@@ -505,6 +511,16 @@ def test_any_other_answer_changes_nothing(email: Queue, answer: str) -> None:
     status, said = screen.end()
     assert status == 1
     assert "Nothing was changed." in said
+    assert states(email, id) == ["failed"]
+
+
+def test_ctrl_c_at_the_question_changes_nothing(email: Queue) -> None:
+    id = fail(email)
+    screen = Screen("discard", "--all")
+    screen.read_until("[y/N] ")
+    screen.process.send_signal(signal.SIGINT)
+    status, said = screen.end()
+    assert (status, said.count("CommandError: You stopped it.")) == (130, 1)
     assert states(email, id) == ["failed"]
 
 
@@ -576,6 +592,11 @@ def test_cancel_takes_what_waits_by_its_queue_and_handler(email: Queue) -> None:
     with pytest.raises(CommandError, match="Cancel 1 scheduled or active job .handler shop.a"):
         jobs(*everything)
     assert jobs("cancel", other) == "1 job cancelled.\n"
+    assert jobs("cancel", other) == (
+        "No jobs cancelled, 1 had already moved on and was left alone.\n"
+    )
+    with pytest.raises(CommandError, match=f"Job {other} of queue email was cancelled, or has"):
+        jobs("show", other)
     with pytest.raises(CommandError, match=r"only scheduled or active jobs .* `jobs discard`"):
         jobs("cancel", failed)
     assert [check(email), check(default)] == [[], []]
