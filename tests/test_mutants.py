@@ -179,8 +179,8 @@ MUTANTS = [
     ),
     Mutant(
         "cancelled ids are counted",
-        "redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)\nend\nerase",
-        "end\nerase",
+        "redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)",
+        "",
     ),
     Mutant(
         "dropped ids are uncounted",
@@ -189,8 +189,8 @@ MUTANTS = [
     ),
     Mutant(
         "a stopped id in the list is marked",
-        "redis.call('HSET', job_key(root, id), 'listed', 1, 'more', 1)\n  redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)\nend\nrecord",
-        "redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)\nend\nrecord",
+        "redis.call('HSET', job_key(root, id), 'listed', 1, 'more', 1)",
+        "",
     ),
     Mutant(
         "a dropped id is marked no more",

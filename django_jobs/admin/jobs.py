@@ -24,8 +24,8 @@ from django_jobs.admin.redis_admin import guarded, known_queues
 from django_jobs.admin.selection import SEARCHED, STATES, Failures, Selection, queue_filter
 from django_jobs.models import JobRecord
 from django_jobs.monitor import counts, groups, live, pages
-from django_jobs.monitor.reading import moment
 from django_jobs.queue import Queue
+from django_jobs.record import moment
 from django_jobs.templatetags.django_jobs import number
 
 TITLES = {
