@@ -212,7 +212,7 @@ MUTANTS = [
         "if job[1] ~= 'failed' then return 0 end\nexhume",
         "exhume",
     ),
-    Mutant("only what waits is cancelled", "if job[1] then return nil end", ""),
+    Mutant("only what waits is cancelled", "if job[1] then return false end", ""),
     Mutant(
         "a cancelled id is remembered",
         "if job[1] then redis.call('HSET', key, 'state', 'cancelled') end",
