@@ -58,6 +58,10 @@ class JobTimeout(JobsError):
     """The job ran longer than its timeout."""
 
 
+class JobStopped(JobsError):
+    """Somebody stopped the job."""
+
+
 class Expired(JobsError):
     """The job had not begun in time."""
 

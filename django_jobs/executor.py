@@ -12,13 +12,14 @@ from typing import Any
 from django_jobs import databases
 from django_jobs.caught import Caught
 from django_jobs.event_loop import EventLoop
-from django_jobs.exceptions import JobTimeout, LeaseLost
+from django_jobs.exceptions import JobStopped, JobTimeout, LeaseLost
 from django_jobs.handlers import Handler
 from django_jobs.job import Claimed, Job
 from django_jobs.middleware import Run, wrapped
 from django_jobs.outcome import Outcome, Policy, decide, time_limit
 from django_jobs.signals import job_started
 
+INTERRUPTS = (JobTimeout, JobStopped, LeaseLost)
 IDLE = 1.0  # seconds until an idle thread closes its database connections
 
 Done = Callable[[Claimed, Outcome], None]
@@ -80,7 +81,7 @@ class Executor:
         return taken
 
     def interrupt(self, claimed: Claimed, error: type[BaseException]) -> None:
-        """Raise JobTimeout or LeaseLost in a run, if it is still under way."""
+        """Raise JobTimeout, JobStopped or LeaseLost in a run, if it is still under way."""
         with self._lock:
             thread = self._running.get(claimed)
             if thread is not None:
@@ -132,7 +133,7 @@ class Executor:
                 result = self._run(claimed, handler)
                 returned = True
             self._leave(claimed, thread)
-        except (JobTimeout, LeaseLost) as late:
+        except INTERRUPTS as late:
             caught.error = caught.error or late
             self._leave(claimed, thread)
         return result, None if returned else caught.error
@@ -141,6 +142,8 @@ class Executor:
         """Call the handler; an async one returns what is to be awaited."""
         if claimed.lost:
             raise LeaseLost
+        if claimed.stopped:
+            raise JobStopped
         limit = time_limit(claimed, handler, self._policy_of(claimed.queue))
         self._started(claimed, time.monotonic() + limit if limit else 0.0)
         job = claimed.job(self._progress)
@@ -160,7 +163,7 @@ class Executor:
                         _raise_in_thread(thread, None)
                         self._interrupted.remove(claimed)
                     self._running.pop(claimed, None)
-            except (JobTimeout, LeaseLost):
+            except INTERRUPTS:
                 continue
 
     def _end(

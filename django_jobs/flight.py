@@ -98,8 +98,12 @@ class FlightTable:
     def start(self, slot: int, deadline: float) -> None:
         """Say that the job runs; a deadline of 0 is none."""
         if deadline:
-            _DEADLINE.pack_into(self._view, self._at[slot], deadline)
+            self.set_deadline(slot, deadline)
         self._view[_HEADER.size + slot] = STARTED
+
+    def set_deadline(self, slot: int, deadline: float) -> None:
+        """Say when the run must have ended, in monotonic seconds."""
+        _DEADLINE.pack_into(self._view, self._at[slot], deadline)
 
     def succeed(self, slot: int) -> None:
         """Say that the run succeeded."""

@@ -4,9 +4,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from math import inf
 
 from django_jobs import flight
-from django_jobs.exceptions import JobTimeout, LeaseLost
+from django_jobs.exceptions import JobStopped, JobTimeout, LeaseLost
 from django_jobs.executor import Executor
 from django_jobs.handlers import Handler
 from django_jobs.job import Claimed, Job
@@ -15,6 +16,7 @@ from django_jobs.worker_options import WorkerOptions
 
 log = logging.getLogger("django_jobs")
 
+STOP_GRACE = 5.0  # seconds that a handler has to see `job.cancelled`
 PATIENCE = 0.1  # seconds that a claimed job waits for a thread until it is given back
 
 
@@ -81,6 +83,16 @@ class Holding:
             del self._held[claimed]
             self.table.free(claimed.slot)
 
+    def stop(self, queue: str, id: str) -> None:
+        """Tell a run that it was cancelled; it has some seconds until JobStopped is raised in it."""
+        for claimed in self.of(queue):
+            if claimed.id == id and not claimed.stopped:
+                log.info("Job %s of queue %s is to be stopped.", id, queue)
+                claimed.stopped = True
+                deadline = min(self._limits.get(claimed, inf), time.monotonic() + STOP_GRACE)
+                self._limits[claimed] = deadline
+                self.table.set_deadline(claimed.slot, deadline)
+
     def lose(self, claimed: Claimed) -> None:
         """Drop a job that is another worker's now; its slot is free when its run has ended."""
         if claimed not in self._held:
@@ -110,11 +122,11 @@ class Holding:
         return []
 
     def expire(self) -> None:
-        """Raise JobTimeout in each run that is past its timeout."""
+        """Raise JobTimeout in each run that is past its timeout, JobStopped where it was stopped."""
         now = time.monotonic()
         for claimed in [claimed for claimed, at in list(self._limits.items()) if at <= now]:
             self._limits.pop(claimed, None)
-            self._executor.interrupt(claimed, JobTimeout)
+            self._executor.interrupt(claimed, JobStopped if claimed.stopped else JobTimeout)
 
     def next_limit(self) -> float:
         """Return when the next timeout, or what waits for a thread, falls due (monotonic)."""

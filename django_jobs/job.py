@@ -36,11 +36,17 @@ class Job:
     priority: int = 0
     token: int = 1
     progress_function: ProgressFunction | None = field(default=None, repr=False, compare=False)
+    held: "Claimed | None" = field(default=None, repr=False, compare=False)
 
     @property
     def attempts(self) -> int:
         """Return how many runs came before this one."""
         return self.attempt - 1
+
+    @property
+    def cancelled(self) -> bool:
+        """Say whether somebody asked to stop this run; the handler should then end it."""
+        return self.held is not None and self.held.stopped
 
     def unmarshal(self, into: Callable[..., T]) -> T:
         """Call `into` (a dataclass, say) with the payload's keys as arguments.
@@ -80,6 +86,7 @@ class Claimed:
         "raw",
         "result_ttl",
         "slot",
+        "stopped",
         "timeout",
         "token",
         "took",
@@ -107,6 +114,7 @@ class Claimed:
         self.took = 0.0  # seconds of the run; first the moment (monotonic) it began
         self.slot = -1
         self.lost = False
+        self.stopped = False  # somebody asked to stop the run
 
     def job(self, progress: ProgressFunction | None = None) -> Job:
         """Return the job for its handler. Raises PayloadError if its payload is not JSON."""
@@ -125,6 +133,7 @@ class Claimed:
             self.priority,
             self.token,
             progress,
+            self,
         )
 
 

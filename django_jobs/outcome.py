@@ -73,7 +73,7 @@ def decide(
     if isinstance(error, LeaseLost):
         return LOST
     pause = _pause(error, claimed, handler, policy)
-    if isinstance(error, Snooze):
+    if isinstance(error, Snooze) and not claimed.stopped:
         return Outcome("snoozed", pause)
     failure = Failure.of(error, "")
     if _is_final(error, claimed, handler, pause):
@@ -91,7 +91,8 @@ def _keep(claimed: Claimed, handler: Handler, seconds: float, result: object) ->
 
 
 def _is_final(error: BaseException, claimed: Claimed, handler: Handler, pause: float) -> bool:
-    if isinstance(error, Fail | PayloadError) or claimed.attempt >= claimed.max_attempts:
+    last = claimed.stopped or claimed.attempt >= claimed.max_attempts
+    if last or isinstance(error, Fail | PayloadError):
         return True
     age = claimed.waited_ms / 1000 + claimed.took + pause
     late = handler.retry_for is not None and age > handler.retry_for

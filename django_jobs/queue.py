@@ -200,6 +200,14 @@ class Queue(WorkerSide):
         """Delete an active or scheduled job, so that it never runs."""
         return self._did("cancel", id)
 
+    def stop(self, id: str) -> bool:
+        """Ask the worker that runs a job to stop it; it is not tried again.
+
+        Within a beat (3 s) `job.cancelled` says so to the handler; 5 s later JobStopped is
+        raised in it, and when that does not end it, its process is killed.
+        """
+        return self._did("stop", id)
+
     def empty(self, limit: int = 1000) -> tuple[int, int]:
         """Delete up to `limit` active jobs, those first that would be claimed next.
 

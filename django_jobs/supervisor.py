@@ -249,6 +249,15 @@ class Supervisor:
         if b"stop" in orders and not self._signals:
             log.info("Told to stop.")
             self._signals = 1
+        for order in orders:
+            if order.startswith(b"job "):
+                _, number, id = order.split(b" ", 2)
+                for child in self._children:
+                    child.tell(
+                        "stop job",
+                        self._queues[int(number) - 1].name,
+                        id.decode("utf-8", "replace"),
+                    )
         if b"quiet" in orders and not self._quiet:
             log.info("Told to go quiet: jobs under way go on, no others are claimed.")
             self._quiet = True

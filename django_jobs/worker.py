@@ -85,6 +85,8 @@ class Worker:
                     self._stop()
                 elif what == "quiet":
                     self._quiet = True
+                elif what == "stop job":
+                    self._holding.stop(*words)
                 elif what == "queues":
                     self._serve(words[0])
                 elif what == "recovered":

@@ -45,6 +45,7 @@ class Job:
     rank: tuple[int, int] = (0, 0)  # its turn among those with a priority
     listed: bool = False  # failed, but its id was left in the line
     late: bool = False  # it was to begin before now
+    stopped: bool = False  # somebody wants its run stopped
     unique: str = ""  # of whose key it is the only one
     until: str = "end"
 
@@ -365,6 +366,9 @@ class Model:
             job.state, job.worker = "succeeded", ""
         elif outcome == "failed":
             self._bury(job)
+        elif job.stopped:
+            job.attempts -= outcome in ("released", "unknown", "snoozed")
+            self._bury(job)
         elif outcome == "again":
             self._wait_last(job)
         elif outcome == "later":
@@ -379,7 +383,7 @@ class Model:
                 self._schedule(job, (1, 30))
 
     def _bury(self, job: Job) -> None:
-        job.state, job.worker = "failed", ""
+        job.state, job.worker, job.stopped = "failed", "", False
         self._free(job)
         self.aged.discard(job.id)
 
@@ -393,7 +397,7 @@ class Model:
     def _take_back(self, job: Job) -> str:
         job.token += 1
         job.crashes += 1
-        if job.attempts >= job.max_attempts:
+        if job.stopped or job.attempts >= job.max_attempts:
             self._bury(job)
         elif job.crashes > 1:
             self._schedule(job, (0, 2**job.crashes))
@@ -417,6 +421,13 @@ class Model:
             self._wake()
         else:
             self._wait_last(job)
+        return True
+
+    def stop(self, id: str) -> bool:
+        job = self.jobs.get(id)
+        if job is None or job.state != "processing":
+            return False
+        job.stopped = True
         return True
 
     def edit(self, id: str, payload: object) -> bool | str:

@@ -268,6 +268,10 @@ MUTANTS = [
         "if answer == 1 then redis.call('HSET', job_key(root, id), 'progress', ARGV[4]) end",
         "redis.call('HSET', job_key(root, id), 'progress', ARGV[4])",
     ),
+    # Stopped.
+    Mutant("what was stopped is not tried again", "if stopped(root, id, now) then return end", ""),
+    Mutant("nor after a crash", "if stopped(root, id, now) then return 'failed' end", ""),
+    Mutant("nor when it is given back", "elseif not stopped(root, id, now) then", "else"),
     # Unique.
     Mutant("a key has one job", "if unique then other, state = stands(root, unique.key) end", ""),
     Mutant("a key is locked", "    lock(root, id, unique.key, ttl)\n", ""),

@@ -212,3 +212,25 @@ def test_a_job_that_began_in_time_may_be_tried_again_later(queue: Queue, client:
 def test_a_moment_by_which_a_job_must_begin_is_kept(queue: Queue) -> None:
     moment = datetime(2035, 1, 1, tzinfo=UTC)
     assert record(queue, queue.push(expires=moment)).expires_at == moment
+
+
+def test_a_stop_is_told_to_the_worker_that_runs_the_job_until_it_ended(
+    queue: Queue, client: Redis
+) -> None:
+    other, later = Queue("other", client), queue.push({}, delay=60)
+    assert not queue.stop(later)
+    claimed = held(queue, worker="w1")
+    register(queue, "w2")
+    assert queue.stop(claimed.id)
+    assert run(client, report_call([other, queue], {"w2": "{}"})) == []
+    told = [f"job 2 {claimed.id}".encode()]
+    for _ in range(2):
+        assert run(client, report_call([other, queue], {"w1": "{}"})) == told
+    assert run(client, queue.settle_retry("w1", [(claimed.id, claimed.token, 60.0, WHY)])) == [1]
+    failed = record(queue, claimed.id)
+    assert (failed.state, failed.exception) == ("failed", "django_jobs.exceptions.JobStopped")
+    assert run(client, report_call([queue], {"w1": "{}"})) == []
+    assert not client.exists("jobs:email:stops")
+    assert queue.retry(claimed.id)
+    assert not client.hexists(f"jobs:email:job:{claimed.id}", "stop")
+    assert check(queue) == []

@@ -55,6 +55,28 @@ def test_a_snoozed_job_comes_back_and_spends_no_attempt(runjobs: Runjobs, ledger
     assert get_queue().stats().failed == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("test.patient", "RuntimeError"), ("test.stubborn", "django_jobs.exceptions.JobStopped")],
+)
+def test_a_job_that_is_stopped_ends_and_is_not_tried_again(
+    runjobs: Runjobs, ledger: Path, name: str, why: str
+) -> None:
+    id, beside = push_job(name), push_job("test.nap", {"seconds": 1})
+    tree = runjobs()
+    wait_until(lambda: len(events(ledger)) == 2)
+    assert get_queue().stop(id)
+    assert not get_queue().stop("nobody")
+    wait_until(lambda: get_queue().stats().failed, 15)
+    record = next(get_queue().failed())
+    assert (record.id, record.exception, record.attempts) == (id, why, 1)
+    wait_until(lambda: ran(ledger)[beside])
+    assert tree.children()
+    assert not get_queue().stop(id)
+    assert get_queue().retry(id)
+    wait_until(lambda: len([event for event in events(ledger) if event[1] == id]) == 2)
+
+
 def test_timeouts_end_sync_and_async_runs(runjobs: Runjobs) -> None:
     ids = {push_job("test.endless"), push_job("test.endless_async")}
     drain(runjobs)

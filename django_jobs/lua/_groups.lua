@@ -20,6 +20,14 @@ local function bury(root, id, exception, now)
   tell_ended(root, {id})
 end
 
+-- A job that somebody stopped ends among the failed, instead of waiting again.
+local function stopped(root, id, now)
+  if redis.call('HEXISTS', job_key(root, id), 'stop') == 0 then return false end
+  redis.call('HDEL', job_key(root, id), 'score', 'progress', 'unknown_since', 'stop')
+  bury(root, id, 'django_jobs.exceptions.JobStopped', now)
+  return true
+end
+
 -- A job that lost its hash does not say in which group it is.
 local function find_group(root, id)
   for _, group in ipairs(redis.call('HKEYS', root .. ':groups')) do

@@ -2,6 +2,7 @@
 
 -- Behind the others at once, or scheduled `delay` ms ahead.
 local function wait_again(root, id, delay, now)
+  if stopped(root, id, now) then return end
   local key = job_key(root, id)
   redis.call('HDEL', key, 'started_at', 'score', 'progress')
   if delay > 0 then
@@ -20,6 +21,7 @@ local function return_crashed(root, id, exception, now)
   local job = redis.call('HMGET', key, 'attempts', 'max_attempts', 'crashes', 'score')
   local crashes = (tonumber(job[3]) or 0) + 1
   redis.call('HSET', key, 'crashes', crashes)
+  if stopped(root, id, now) then return 'failed' end
   if (tonumber(job[1]) or 0) >= (tonumber(job[2]) or 5) then
     bury(root, id, exception, now)
     return 'failed'

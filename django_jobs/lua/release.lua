@@ -17,7 +17,7 @@ for i = #ARGV - 1, 3, -2 do
       redis.call('HSET', key, 'more', 1)
       local since = tonumber(redis.call('HGET', key, 'unknown_since')) or now
       wait_again(root, id, math.max(1000, math.min(30000, now - since)), now)
-    else
+    elseif not stopped(root, id, now) then
       redis.call('HDEL', key, 'state', 'started_at')
       place_first(root, id, redis.call('HGET', key, 'score'))
       hint(root)

@@ -11,7 +11,7 @@ for i = 2, #ARGV, 5 do
   if answer == 1 then
     redis.call('HDEL', root .. ':processing', id)
     record_error(root, id, token, ARGV[i + 3], ARGV[i + 4], now)
-    redis.call('HDEL', job_key(root, id), 'score', 'progress', 'unknown_since')
+    redis.call('HDEL', job_key(root, id), 'score', 'progress', 'unknown_since', 'stop')
     bury(root, id, ARGV[i + 2], now)
   end
 end

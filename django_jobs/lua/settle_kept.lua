@@ -11,7 +11,7 @@ for i = 2, #ARGV, 4 do
   if answer == 1 then
     redis.call('HDEL', root .. ':processing', id)
     unlock(root, id, unique)
-    redis.call('HDEL', key, 'score', 'progress', 'unknown_since')
+    redis.call('HDEL', key, 'score', 'progress', 'unknown_since', 'stop')
     redis.call('HSET', key, 'state', 'succeeded', 'finished_at', now, 'result', ARGV[i + 3])
     redis.call('PEXPIRE', key, ttl)
     redis.call('ZADD', root .. ':succeeded', now + ttl, id)

@@ -73,6 +73,23 @@ def hopeless(job: Job) -> None:
     raise Fail("no such order")
 
 
+@handler("test.patient")
+def patient(job: Job) -> None:
+    """Work until somebody has enough of it."""
+    write(job, "began")
+    while not job.cancelled:
+        time.sleep(0.02)
+    raise RuntimeError("stopped half way")
+
+
+@handler("test.stubborn")
+def stubborn(job: Job) -> None:
+    """Work on, whatever anybody says."""
+    write(job, "began")
+    while True:
+        time.sleep(0.02)
+
+
 @handler("test.snooze", max_attempts=1)
 def snooze(job: Job) -> None:
     """Run at the third claim."""
