@@ -22,9 +22,11 @@ from django_jobs.admin.bulk import left_alone, outcome, spread_of
 from django_jobs.admin.job import JobPages
 from django_jobs.admin.redis_admin import guarded, known_queues
 from django_jobs.admin.selection import SEARCHED, STATES, Failures, Selection, queue_filter
+from django_jobs.exceptions import UniqueHeld
 from django_jobs.models import JobRecord
 from django_jobs.monitor import counts, groups, live, pages
 from django_jobs.monitor.reading import moment
+from django_jobs.monitor.reading import number as number_of
 from django_jobs.queue import Queue
 from django_jobs.templatetags.django_jobs import number
 
@@ -137,8 +139,7 @@ class JobRecordAdmin(JobPages):
         if selection.state == "running":
             return live.running_page(chosen)
         if selection.state == "waiting":
-            start = get("start", "")
-            return live.waiting_page(chosen, int(start) if start[:9].isdigit() else 0)
+            return live.waiting_page(chosen, number_of(get("start", "").encode()))
         now = counts.server_time(next(iter(known.values())))
         sources = selection.sources(known, now)
         after = pages.Position.parse(get("after", ""))
@@ -195,11 +196,15 @@ class JobRecordAdmin(JobPages):
         """Retry, discard or cancel jobs; those in another state by now are left alone."""
         queues, wanted = known_queues(), list(dict.fromkeys(object_ids))
         done: list[JobRecord] = []
+        held = 0
         try:
             for object_id in wanted:
                 name, _colon, id = object_id.partition(":")
-                if name in queues and getattr(queues[name], action)(id):
-                    done.append(JobRecord(id=object_id))
+                try:
+                    if name in queues and getattr(queues[name], action)(id):
+                        done.append(JobRecord(id=object_id))
+                except UniqueHeld:
+                    held += 1
         finally:  # Redis may have gone half way
             words = {"retry": _("Retried."), "discard": _("Discarded."), "cancel": _("Cancelled.")}
             self.record(request, done, CHANGE if action == "retry" else DELETION, words[action])
@@ -207,7 +212,11 @@ class JobRecordAdmin(JobPages):
             messages.warning(request, _("No job was selected."))
         if done:
             messages.success(request, outcome(action, len(done)))
-        if left := len(wanted) - len(done):
+        if held:
+            one = "%(n)s job stays: another one of its unique key waits or runs."
+            many = "%(n)s jobs stay: others of their unique keys wait or run."
+            messages.warning(request, ngettext(one, many, held) % {"n": number(held)})
+        if left := len(wanted) - len(done) - held:
             messages.warning(request, left_alone(left))
 
 

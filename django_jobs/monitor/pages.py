@@ -40,7 +40,8 @@ class Position:
             value = float(score)
         except ValueError:
             return None
-        return cls(value, queue, unquote_to_bytes(id)) if colon and math.isfinite(value) else None
+        known = colon and not math.isnan(value)
+        return cls(value, queue, unquote_to_bytes(id)) if known else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from django_jobs.monitor.counts import milliseconds
 from django_jobs.monitor.reading import ask, moment, text
+from django_jobs.monitor.shown import printable
 from django_jobs.queue import Queue
 
 
@@ -56,15 +57,18 @@ def _row(id: str, said: str, silent: float) -> WorkerRow:
         value = facts.get(name)
         return value if isinstance(value, int) else 0
 
+    def words(name: str) -> str:
+        return printable(str(facts.get(name, "")))
+
     queues = facts.get("queues")
     return WorkerRow(
         id=id,
-        state="lost" if silent > 0 else str(facts.get("state", "")),
-        host=str(facts.get("host", "")),
+        state="lost" if silent > 0 else words("state"),
+        host=words("host"),
         pid=whole("pid"),
         supervisor=whole("supervisor"),
-        version=str(facts.get("version", "")),
-        queues=[str(name) for name in queues] if isinstance(queues, list) else [],
+        version=words("version"),
+        queues=[printable(str(name)) for name in queues] if isinstance(queues, list) else [],
         concurrency=whole("concurrency"),
         busy=whole("busy"),
         memory=whole("memory"),
@@ -76,6 +80,6 @@ def _row(id: str, said: str, silent: float) -> WorkerRow:
 def _facts(said: str) -> dict[str, Any]:
     try:
         facts = json.loads(said)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}

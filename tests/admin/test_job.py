@@ -132,6 +132,14 @@ def test_an_edit_of_what_somebody_else_edited_is_refused(queue: Queue, web: Web)
     assert state(queue, id) == "failed"
 
 
+def test_an_edit_says_that_the_unique_key_is_held(queue: Queue, web: Web) -> None:
+    id = fail(queue, unique="u")
+    queue.push(None, "mail", unique="u")
+    answer = edit(queue, web, id, "[1]")
+    assert "of the same unique key waits or runs" in answer.context["error"]
+    assert answer.context["text"] == "[1]"
+
+
 @pytest.mark.parametrize("codenames", [("edit_job",), ("view_job_payload",), ("retry_job",)])
 def test_edit_needs_both_permissions(queue: Queue, web: Web, codenames: tuple[str, ...]) -> None:
     id, user = fail(queue, {"order": 41}), web("view_job", *codenames)

@@ -102,3 +102,15 @@ def test_only_who_may_stop_workers_tells_them(queue: Queue, client: Redis, web: 
 
 def test_without_workers_the_page_says_how_to_start_one(client: Redis, web: Web) -> None:
     assert "manage.py runjobs" in text(web("view_worker"), WORKERS)
+
+
+@pytest.mark.parametrize(
+    "about", ["[" * 10_000, '{"host": "\\ud800", "state": "\\ud800", "queues": ["\\ud800"]}', "1"]
+)
+def test_odd_words_of_a_worker_break_no_page(
+    queue: Queue, client: Redis, web: Web, about: str
+) -> None:
+    queue.push()
+    start_worker(queue, client)
+    client.hset(f"{queue.root}:about", "w1", about)
+    assert "runjobs 0" in text(web("view_worker"), WORKERS)
