@@ -70,7 +70,9 @@ class Bulk:
         (ids,) = ask(queue, [(*command, "LIMIT", part.skipped, count)])
         calls = [self._call(queue, id, number) for number, id in enumerate(ids or [])]
         moved = sum(answer == 1 for answer in run_many(queue.client, calls)) if calls else 0
-        part.skipped += len(calls) - moved
+        if moved < len(calls):  # those that somebody else took are no longer in the set
+            (scores,) = ask(queue, [("ZMSCORE", command[1], *ids)])
+            part.skipped += sum(score is not None for score in scores or [])
         return self._note(part, moved, len(calls))
 
     def _call(self, queue: Queue, id: bytes, number: int) -> Call:
@@ -111,11 +113,12 @@ def save(queue: Queue, bulk: Bulk) -> None:
 
 def load(queue: Queue, id: str) -> Bulk | None:
     """Return a piece of work that is kept; None if there is none. Raises RedisError."""
-    raw: Any = queue.client.get(_key(queue, id))
-    if raw is None:
+    (raw,) = ask(queue, [("GET", _key(queue, id))])
+    try:
+        fields = json.loads(raw or b"")
+        return Bulk(**{**fields, "parts": [Part(**part) for part in fields["parts"]]})
+    except (ValueError, TypeError, LookupError, RecursionError):  # not ours, or another version's
         return None
-    fields = json.loads(raw)
-    return Bulk(**{**fields, "parts": [Part(**part) for part in fields["parts"]]})
 
 
 def go_on(queue: Queue, id: str, get_queue: Callable[[str], Queue]) -> Bulk | None:

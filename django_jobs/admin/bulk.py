@@ -127,5 +127,5 @@ class BulkPages(RedisAdmin):
 
 def spread_of(request: HttpRequest) -> int:
     """Return over how many seconds the form wants to spread a retry."""
-    value = request.POST.get("spread", "")
-    return int(value) if value.isdigit() and int(value) in SPREADS else 0
+    wanted = request.POST.get("spread", "")
+    return next((seconds for seconds in SPREADS if str(seconds) == wanted), 0)
