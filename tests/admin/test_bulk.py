@@ -210,6 +210,20 @@ def test_a_retry_can_be_spread_over_a_time(queue: Queue, web: Web) -> None:
     assert queue.stats().active == 1
 
 
+def test_forms_send_plain_numbers_where_pages_group_digits(
+    queue: Queue, web: Web, settings: Any
+) -> None:
+    settings.USE_THOUSAND_SEPARATOR = True
+    fail(queue)
+    user = web("view_job", "retry_job")
+    assert 'value="3600"' in user.post(JOBS, {"action": "retry-all"}).content.decode()
+    work = bulk.of_failed("retry", pages.failed([queue]))
+    work.total, work.done = 12_345, 5000
+    bulk.save(queue, work)
+    html = user.get(f"{JOBS}bulk/email/{work.id}/").content.decode()
+    assert 'max="12345" value="5000"' in html
+
+
 @pytest.mark.parametrize("spread", ["7", "-1", "x", "", "99999", "²", "9" * 5000])
 def test_another_spread_is_none(queue: Queue, web: Web, spread: str) -> None:
     jobs, user = [fail(queue), fail(queue)], web("view_job", "retry_job")
