@@ -1,6 +1,7 @@
 """The workers: what they say of themselves, and whether they are alive."""
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,22 +33,22 @@ class WorkerRow:
 
 def all_workers(queues: Iterable[Queue]) -> list[WorkerRow]:
     """Return the workers of `runjobs` that are not closed, by host and pid. Raises RedisError."""
-    found: dict[str, WorkerRow] = {}
+    leases: dict[bytes, float] = {}  # seconds from now
+    facts: dict[bytes, bytes] = {}
     for queue in queues:
-        leases, about, clock = ask(
+        found, clock = ask(
             queue,
-            [
-                ("ZRANGEBYSCORE", f"{queue.root}:workers", "(0", "+inf", "WITHSCORES"),
-                ("HGETALL", f"{queue.root}:about"),
-                ("TIME",),
-            ],
+            [("ZRANGEBYSCORE", f"{queue.root}:workers", "(0", "+inf", "WITHSCORES"), ("TIME",)],
         )
-        leases = leases or []
-        for id, lease in zip(leases[::2], leases[1::2], strict=True):
-            if (about or {}).get(id):
-                row = _row(text(id), text(about[id]), (milliseconds(clock) - float(lease)) / 1000)
-                found[row.id] = row
-    return sorted(found.values(), key=lambda row: (row.host, row.supervisor, row.pid))
+        now, found = milliseconds(clock), found or []
+        for id, lease in zip(found[::2], found[1::2], strict=True):
+            leases[id] = max(leases.get(id, -math.inf), (float(lease) - now) / 1000)
+        unknown = [id for id in found[::2] if id not in facts]
+        if unknown:  # a worker says the same under each queue it serves
+            (said,) = ask(queue, [("HMGET", f"{queue.root}:about", *unknown)])
+            facts |= {id: line for id, line in zip(unknown, said or [], strict=False) if line}
+    rows = [_row(text(id), text(said), -leases[id]) for id, said in facts.items()]
+    return sorted(rows, key=lambda row: (row.host, row.supervisor, row.pid))
 
 
 def _row(id: str, said: str, silent: float) -> WorkerRow:
