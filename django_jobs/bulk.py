@@ -8,12 +8,12 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from django_jobs.line import run_many
 from django_jobs.monitor.counts import all_stats, server_time
-from django_jobs.monitor.pages import Source
+from django_jobs.monitor.pages import Source, counts
 from django_jobs.monitor.reading import ask
 from django_jobs.queue import Queue
 from django_jobs.scripts import Call, get_script
@@ -91,12 +91,13 @@ class Bulk:
 
 def of_failed(action: str, sources: Sequence[Source], **words: Any) -> Bulk:
     """Return the work to retry or discard what stands in some sources now. Raises RedisError."""
-    parts = []
-    for source in sources:
-        until = min(source.until, server_time(source.queue))
-        count = ask(source.queue, [("ZCOUNT", source.key, repr(source.since), repr(until))])[0] or 0
-        key = source.key.decode("latin-1")
-        parts.append(Part(source.queue.name, key, source.since, until, count))
+    queues = {source.queue.name: source.queue for source in sources}
+    clocks = {name: server_time(queue) for name, queue in queues.items()}
+    now = [replace(one, until=min(one.until, clocks[one.queue.name])) for one in sources]
+    parts = [
+        Part(one.queue.name, one.key.decode("latin-1"), one.since, one.until, count)
+        for one, count in counts(now)
+    ]
     return Bulk(action, parts, sum(part.left for part in parts), **words)
 
 

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from urllib.parse import quote as urlquote
 
@@ -90,8 +90,7 @@ class JobRecordAdmin(JobPages):
         text = {f"tab:{tab.name}": number(tab.count) for tab in tabs(selection, known)}
         since = moment_of(request.GET.get("since", ""))
         if since and selection.state == "failed" and not selection.q:
-            matching = Failures(selection, known, since).matching()
-            count = sum(group.count for group in matching)
+            count = failures_since(since, selection, known)
             one, many = "%(n)s new failure: show", "%(n)s new failures: show"
             text["news"] = ngettext(one, many, count) % {"n": number(count)} if count else ""
         return JsonResponse({"text": text, "paths": {}, "shape": ""})
@@ -234,6 +233,15 @@ def tabs(selection: Selection, known: dict[str, Queue]) -> list[Tab]:
         Tab(name, str(text), selection.query(state=name), found[name], name == selection.state)
         for name, text in STATES.items()
     ]
+
+
+def failures_since(since: float, selection: Selection, known: dict[str, Queue]) -> int:
+    """Return how many jobs that match failed since a time (ms)."""
+    now = counts.server_time(next(iter(known.values())))
+    found = selection.sources(known, now)
+    return sum(
+        n for _, n in pages.counts(replace(one, since=max(one.since, since)) for one in found)
+    )
 
 
 def errors(selection: Selection, failures: Failures) -> list[dict[str, Any]]:
