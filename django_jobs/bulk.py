@@ -130,8 +130,10 @@ def go_on(queue: Queue, id: str, get_queue: Callable[[str], Queue]) -> Bulk | No
     try:
         bulk = load(queue, id)
         if bulk is not None and not bulk.over:
-            bulk.step(get_queue)
-            save(queue, bulk)
+            try:
+                bulk.step(get_queue)
+            finally:  # another queue's Redis may be away
+                save(queue, bulk)
         return bulk
     finally:
         queue.client.delete(lock)

@@ -7,6 +7,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from django_jobs import bulk
 from django_jobs.connection import get_queue
@@ -172,6 +173,18 @@ def test_what_somebody_else_takes_within_a_step_costs_nobody_their_turn(
         work.step(get_queue, limit=2)
     assert [state(queue, id) for id in jobs] == ["active"] * 4
     assert (work.done, work.skipped) == (3, 1)
+
+
+def test_a_step_that_ends_half_way_keeps_what_it_did(queue: Queue) -> None:
+    for name in ("email", "sms"):
+        fail(get_queue(name))
+    work = bulk.of_failed("retry", pages.failed([queue, get_queue("sms")]))
+    bulk.save(queue, work)
+    nowhere = Queue("sms", Redis(port=1))
+    with pytest.raises(RedisConnectionError):
+        bulk.go_on(queue, work.id, lambda name: nowhere if name == "sms" else queue)
+    kept = bulk.load(queue, work.id)
+    assert kept and (kept.done, kept.skipped, kept.over) == (1, 0, False)
 
 
 def test_a_job_that_cannot_be_retried_is_passed_over(queue: Queue) -> None:
