@@ -89,7 +89,7 @@ class BulkPages(RedisAdmin):
     @guarded
     def bulk_view(self, request: HttpRequest, queue: str, id: str) -> HttpResponse:
         """Show how far the work is; do a step by POST."""
-        home = known_queues().get(queue)
+        home = known_queues().find(queue)
         work = bulk.load(home, id) if home else None
         right = self.bulk_rights.get(work.action) if work else None
         if home is None or work is None or right is None:

@@ -172,7 +172,7 @@ class JobPages(BulkPages):
 def place_of(object_id: str) -> tuple[Queue | None, str]:
     """Return the queue and the id that a `queue:id` means."""
     name, _colon, id = object_id.partition(":")
-    return known_queues().get(name) if id else None, id
+    return known_queues().find(name) if id else None, id
 
 
 def raw_of(job: Job) -> str:

@@ -71,6 +71,7 @@ class JobRecordAdmin(JobPages):
             request,
             "jobrecord/list.html",
             title=TITLES[selection.state],
+            missing=known.missing,
             selection=selection,
             tabs=found,
             text={f"tab:{tab.name}": number(tab.count) for tab in found},
@@ -200,7 +201,7 @@ class JobRecordAdmin(JobPages):
             for object_id in wanted:
                 name, _colon, id = object_id.partition(":")
                 try:
-                    if name in queues and getattr(queues[name], action)(id):
+                    if (queue := queues.find(name)) and getattr(queue, action)(id):
                         done.append(JobRecord(id=object_id))
                 except UniqueHeld:
                     held += 1
