@@ -7,7 +7,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
 
 from django_jobs import bulk
 from django_jobs.connection import get_queue
@@ -180,7 +182,7 @@ def test_a_step_that_ends_half_way_keeps_what_it_did(queue: Queue) -> None:
         fail(get_queue(name))
     work = bulk.of_failed("retry", pages.failed([queue, get_queue("sms")]))
     bulk.save(queue, work)
-    nowhere = Queue("sms", Redis(port=1))
+    nowhere = Queue("sms", Redis(port=1, retry=Retry(NoBackoff(), 0)))
     with pytest.raises(RedisConnectionError):
         bulk.go_on(queue, work.id, lambda name: nowhere if name == "sms" else queue)
     kept = bulk.load(queue, work.id)
