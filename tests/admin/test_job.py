@@ -205,6 +205,12 @@ def test_a_payload_that_is_no_json_can_be_mended(queue: Queue, client: Redis, we
     assert record.payload == b"[1]"
 
 
+def test_a_payload_too_deep_to_be_indented_is_edited_as_it_is() -> None:
+    for depth in range(900, 1200, 20):
+        deep = Draft(b"[" * depth + b"]" * depth, Redactor(NAMES))
+        assert deep.text.count("[") == depth
+
+
 def test_half_a_pair_of_surrogates_is_not_lost_in_the_form() -> None:
     raw = b'{"name": "\\ud800"}'
     assert Draft(raw, Redactor(())).read(Draft(raw, Redactor(())).text) == {"name": "\ud800"}
