@@ -65,6 +65,15 @@ def test_stop_retrying_keeps_the_job_among_the_failed(queue: Queue, web: Web) ->
     assert LogEntry.objects.count() == 2
 
 
+def test_half_a_pair_of_surrogates_breaks_no_page(queue: Queue, client: Redis, web: Web) -> None:
+    id, half = fail(queue), '"\\ud800"'
+    error = f'{{"exception": {half}, "message": {half}, "worker": {half}, "time": 1}}'
+    client.hset(f"{queue.root}:job:{id}", mapping={"error:1": error, "payload": half})
+    user = web("view_job", "view_job_payload")
+    for url in (JOBS, page_of(queue, id)):
+        text(user, url)
+
+
 def test_cancel(queue: Queue, web: Web) -> None:
     id, user = queue.push(delay=60), web("view_job", "cancel_job")
     user.post(page_of(queue, id), {"action": "cancel"})
