@@ -16,6 +16,7 @@ T = TypeVar("T")
 ProgressFunction = Callable[["Job", float, str], None]
 
 MAX_ATTEMPTS = 5
+NOTHING_MORE = (None,) * 5
 
 _encode = DjangoJSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
@@ -88,21 +89,8 @@ class Claimed:
 
     def __init__(self, queue: str, row: list[Any], now: int) -> None:
         """Read one row of a claim's answer; `now` is the server's clock in ms."""
-        (
-            _,
-            handler,
-            raw,
-            enqueued,
-            token,
-            attempt,
-            most,
-            timeout,
-            priority,
-            unknown,
-            id,
-            due,
-            keep,
-        ) = row
+        _, handler, raw, enqueued, token, attempt, most, id, *more = row
+        timeout, priority, unknown, due, keep = more or NOTHING_MORE
         self.queue = queue
         self.id = str(id, "ascii")
         self.handler = str(handler or b"", "utf-8", "replace")

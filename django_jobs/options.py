@@ -56,6 +56,8 @@ class NewJob:
             fields += ["result_ttl", round(self.result_ttl * 1000)]
         if self.priority:
             fields += ["priority", self.priority]
+        if len(fields) > 4 + 2 * (self.max_attempts != MAX_ATTEMPTS):
+            fields += ["more", 1]  # that there is something which few jobs have
         return [
             *(self.id, self.due, self.expires, self.priority, self.unique, len(fields)),
             *fields,

@@ -67,7 +67,9 @@ def decide(
 ) -> Outcome:
     """Return the outcome of a run that returned a result, or raised `error`."""
     if error is None:
-        return _success(claimed, handler, policy, result)
+        chosen = handler.result_ttl if claimed.result_ttl is None else claimed.result_ttl
+        keep = policy.result_ttl if chosen is None else chosen
+        return _keep(claimed, handler, keep, result) if keep else SUCCEEDED
     if isinstance(error, LeaseLost):
         return LOST
     pause = _pause(error, claimed, handler, policy)
@@ -79,17 +81,13 @@ def decide(
     return Outcome("retry", pause, failure=failure, error=error)
 
 
-def _success(claimed: Claimed, handler: Handler, policy: Policy, result: object) -> Outcome:
-    chosen = claimed.result_ttl if claimed.result_ttl is not None else handler.result_ttl
-    keep = policy.result_ttl if chosen is None else chosen
-    if not keep:
-        return SUCCEEDED
+def _keep(claimed: Claimed, handler: Handler, seconds: float, result: object) -> Outcome:
     try:
         text = encode_payload(result, handler=handler.name, queue=claimed.queue, limit=RESULT)
     except PayloadError as error:
         wrong = PayloadError(str(error).replace("payload", "result"))
         return Outcome("failed", failure=Failure.of(wrong, ""), error=wrong)
-    return Outcome("kept", keep, text)
+    return Outcome("kept", seconds, text)
 
 
 def _is_final(error: BaseException, claimed: Claimed, handler: Handler, pause: float) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "lua"
 PRELUDE = ("_keys", "_place", "_errors", "_unique", "_groups", "_return", "_operate")
 PRELUDE_OF = {
-    "claim": ("_waiting", "_claim", "_take", "_alarm"),
+    "claim": ("_waiting", "_claim", "_start", "_take", "_alarm"),
     "empty": ("_waiting", "_claim"),
     "push": ("_push",),
     "sweep": ("_sweep",),

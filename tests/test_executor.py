@@ -14,7 +14,7 @@ from django_jobs.job import Claimed
 from django_jobs.outcome import Outcome, Policy
 from tests.conftest import wait_until
 
-ROW = [1, b"test", b"{}", b"1", b"1", b"1", None, None, None, None, b"id", None, None]
+ROW = [1, b"test", b"{}", b"1", b"1", b"1", None, b"id"]
 
 
 class Bench:

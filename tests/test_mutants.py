@@ -189,12 +189,12 @@ MUTANTS = [
     ),
     Mutant(
         "a stopped id in the list is marked",
-        "redis.call('HSET', job_key(root, id), 'listed', 1)\n  redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)\nend\nrecord",
+        "redis.call('HSET', job_key(root, id), 'listed', 1, 'more', 1)\n  redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)\nend\nrecord",
         "redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)\nend\nrecord",
     ),
     Mutant(
         "a dropped id is marked no more",
-        "if job[11] then redis.call('HDEL', job_key(root, id), 'listed') end",
+        "if listed then redis.call('HDEL', job_key(root, id), 'listed') end",
         "",
     ),
     Mutant(
@@ -277,7 +277,7 @@ MUTANTS = [
     Mutant("failure frees the key", "unlock(root, id, job[1] or job[2])", ""),
     Mutant("what is deleted frees the key", "unlock(root, id, job[2] or job[3])", ""),
     Mutant("a kept job frees the key", "    unlock(root, id, unique)\n", ""),
-    Mutant("a beginning frees the key", "if job[15] then unlock(root, id, job[15]) end", ""),
+    Mutant("a beginning frees the key", "unlock(root, id, job.more[UNIQUE])", ""),
     Mutant(
         "only who stands frees the key",
         "redis.pcall('GET', lock_key(root, unique)) == id then",

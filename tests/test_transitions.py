@@ -66,6 +66,7 @@ def test_push_writes_a_hash_an_index_and_a_hint(queue: Queue, client: Redis) -> 
         b"payload": b'{"n":1}',
         b"max_attempts": b"3",
         b"timeout": b"2000",
+        b"more": b"1",
     }
     assert found == {
         b"jobs:email:active": [id.encode()],
@@ -469,6 +470,7 @@ def test_push_delayed_writes_only_the_scheduled(queue: Queue, client: Redis) -> 
             b"priority": b"3",
             b"state": b"scheduled",
             b"due_at": "NOW",
+            b"more": b"1",
             b"enqueued_at": "NOW",
         },
         "queue": b"0",
@@ -751,6 +753,7 @@ def test_operators_write_this(queue: Queue, client: Redis) -> None:
     assert job == {
         b"state": b"failed",
         b"listed": b"1",
+        b"more": b"1",
         b"failed_at": "NOW",
         b"exception": b"Stopped",
         b"group": b"h Stopped",
@@ -758,7 +761,7 @@ def test_operators_write_this(queue: Queue, client: Redis) -> None:
     assert found == {}
     assert queue.retry(id)
     found = changes(client, before)
-    assert set(found.pop(f"job:{id}")) == {b"error:0", b"due_at"}
+    assert set(found.pop(f"job:{id}")) == {b"error:0", b"due_at", b"more"}
     assert found == {"counts": {b"cancelled": b"0"}, "wake": [b"1"]}
     assert queue.cancel(id)
     assert client.hgetall(f"jobs:email:job:{id}") == {b"state": b"cancelled"}

@@ -97,11 +97,8 @@ def test_a_failure_fits_whatever_it_is_made_of() -> None:
 
 def claimed(attempt: int = 1) -> Claimed:
     number = str(attempt).encode()
-    return Claimed(
-        "q",
-        [1, b"test.broken", b"{}", b"x", b"1", number, None, b"500", b"7", b"0", b"id", b"4", None],
-        9,
-    )
+    more = [b"500", b"7", b"0", b"4", None]
+    return Claimed("q", [1, b"test.broken", b"{}", b"x", b"1", number, None, b"id", *more], 9)
 
 
 def test_what_a_claim_answers_is_read() -> None:

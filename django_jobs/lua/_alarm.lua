@@ -1,4 +1,4 @@
--- Prelude of claim, 4: what a claim leaves behind.
+-- Prelude of claim, 5: what a claim leaves behind.
 
 -- How long one worker may sleep before it looks for what falls due; -1 for the others.
 local function alarm(root, worker, now)

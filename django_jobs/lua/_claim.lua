@@ -16,37 +16,24 @@ local function admit(root, worker, number)
   return seen and tonumber(seen:match('^%d+')) >= number and 'seen' or 'ok'
 end
 
--- The job behind an id, or nil: garbage is what is no id of ours, or has no hash of a job.
+-- The job behind an id, or nil: garbage is what is no id of ours, or has no hash of a job. What
+-- few jobs have is read if `more` says that there is any of it.
+local LISTED, EXPIRES, UNIQUE = 6, 7, 8
 local function inspect(root, id)
   if #id > 64 or not id:find('^[%w_.:-]+$') then return nil end
-  return job_fields(root, id, 'state', 'handler', 'payload', 'enqueued_at', 'token', 'attempts',
-    'max_attempts', 'timeout', 'priority', 'unknown_since', 'listed', 'due_at', 'result_ttl', 'expires_at', 'unique_start')
+  local job = job_fields(root, id, 'state', 'handler', 'payload', 'enqueued_at', 'token', 'attempts', 'max_attempts', 'more')
+  if job and job[8] then
+    job.more = redis.call('HMGET', job_key(root, id), 'timeout', 'priority', 'unknown_since', 'due_at', 'result_ttl',
+      'listed', 'expires_at', 'unique_start')
+  end
+  return job
 end
 
 -- An id that stands there but is no job to run: stale after a cancel or fail, twice, garbage.
 local function drop(root, id, job, now)
   if not job then return bury_garbage(root, id, now) end
   if job[1] == 'cancelled' then redis.call('DEL', job_key(root, id)) end
-  if job[1] == 'cancelled' or job[11] then redis.call('HINCRBY', root .. ':counts', 'cancelled', -1) end
-  if job[11] then redis.call('HDEL', job_key(root, id), 'listed') end
-end
-
--- A job that was to begin by now and never did.
-local function expired(job, now)
-  return job[14] and tonumber(job[14]) <= now and (job[6] or '0') == '0'
-end
-
-local function expire(root, id, job, now)
-  local class = 'django_jobs.exceptions.Expired'
-  local err = string.format('{"exception": "%s", "message": "It had not begun in time.", "worker": ""}', class)
-  record_error(root, id, job[5] or '0', err, '', now)
-  redis.call('HDEL', job_key(root, id), 'score')
-  bury(root, id, class, now)
-end
-
--- A job beyond the free slots waits in the worker: never one on its last attempt.
-local function fits(room, job)
-  if room.slots > 0 then return true end
-  if (tonumber(job[6] or 0) or 0) + 1 >= (tonumber(job[7] or 5) or 5) then room.ahead = 0 end
-  return room.ahead > 0
+  local listed = job.more and job.more[LISTED]
+  if job[1] == 'cancelled' or listed then redis.call('HINCRBY', root .. ':counts', 'cancelled', -1) end
+  if listed then redis.call('HDEL', job_key(root, id), 'listed') end
 end

@@ -34,7 +34,7 @@ local function revive(root, id, delay, now)
   exhume(root, id, job[4])
   redis.call('HDEL', key, 'state', 'failed_at', 'exception', 'group', 'attempts', 'crashes', 'started_at',
     'unknown_since', 'progress', 'expires_at')
-  redis.call('HSET', key, 'due_at', now + delay)
+  redis.call('HSET', key, 'due_at', now + delay, 'more', 1)
   if job[3] then
     redis.call('HDEL', key, 'listed')
     redis.call('HINCRBY', root .. ':counts', 'cancelled', -1)

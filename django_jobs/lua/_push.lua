@@ -6,7 +6,7 @@ local function join(root, id, other, state, replace, payload, due, now)
   if not replace or state == 'processing' then return 2 end
   redis.call('HSET', job_key(root, other), 'payload', payload)
   if state == 'scheduled' then
-    redis.call('HSET', job_key(root, other), 'due_at', due or now)
+    redis.call('HSET', job_key(root, other), 'due_at', due or now, 'more', 1)
     schedule(root, other, due or now, now)
   end
   return 2
@@ -22,17 +22,17 @@ end
 local function push_new(root, id, due, expires, priority, unique, fields, now)
   if due and due > now then
     schedule(root, id, due, now)
-    redis.call('HSET', job_key(root, id), 'state', 'scheduled', 'due_at', due)
+    redis.call('HSET', job_key(root, id), 'state', 'scheduled', 'due_at', due, 'more', 1)
   else
     place_last(root, id, priority)
     hint(root)
   end
   redis.call('HSET', job_key(root, id), 'enqueued_at', now, unpack(fields))
-  if expires then redis.call('HSET', job_key(root, id), 'expires_at', expires) end
+  if expires then redis.call('HSET', job_key(root, id), 'expires_at', expires, 'more', 1) end
   if unique then
     local ttl = tonumber(unique.how)
     lock(root, id, unique.key, ttl)
-    redis.call('HSET', job_key(root, id), unique.how == 'start' and 'unique_start' or 'unique', unique.key)
+    redis.call('HSET', job_key(root, id), unique.how == 'start' and 'unique_start' or 'unique', unique.key, 'more', 1)
     if ttl then redis.call('HSET', job_key(root, id), 'unique_for', ttl) end
   end
   return 1

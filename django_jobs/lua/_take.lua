@@ -1,15 +1,4 @@
--- Prelude of claim, 3: taking jobs out of the places where they wait.
-
-local function one_more(count)
-  return count and string.format('%d', (tonumber(count) or 0) + 1) or '1'
-end
-
--- What inspect read becomes the row that claim answers with: queue index, ..., id.
-local function start(root, id, job, queue, now)
-  if job[15] then unlock(root, id, job[15]) end
-  job[1], job[5], job[6], job[11], job[14], job[15] = queue, one_more(job[5]), one_more(job[6]), id, nil, nil
-  redis.call('HSET', job_key(root, id), 'state', 'processing', 'token', job[5], 'attempts', job[6], 'started_at', now)
-end
+-- Prelude of claim, 4: taking jobs out of the places where they wait.
 
 -- Takes from one place until there is no room; returns false when the place is empty. Looks
 -- further at each turn, so that many cancelled ids in front of a job do not hide it.

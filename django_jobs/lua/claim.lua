@@ -3,7 +3,7 @@
 -- KEYS: <root> <root>:queue of each queue, in order of preference
 -- ARGV: worker, claim number, lease ms, slots, ahead
 -- Returns: {now ms, ms until to look again or -1, 1 if claimable jobs are left,
---           {per queue: ok | seen | closed | unregistered}, {queue index, fields, id}...}
+--           {per queue: ok | seen | closed | unregistered}, {queue index, fields, id, fields}...}
 local worker, number, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 -- 2,000 jobs at most: Lua's unpack fails at 8,000 values, and here it comes after the writes.
 local room = {slots = math.min(tonumber(ARGV[4]), 1000), ahead = math.min(tonumber(ARGV[5]), 1000)}

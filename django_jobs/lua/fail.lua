@@ -8,7 +8,7 @@ local root, id, now = KEYS[1], ARGV[1], now_ms()
 local listed = withdraw(root, id)
 if not listed then return 0 end
 if listed == 1 then
-  redis.call('HSET', job_key(root, id), 'listed', 1)
+  redis.call('HSET', job_key(root, id), 'listed', 1, 'more', 1)
   redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)
 end
 record_error(root, id, redis.call('HGET', job_key(root, id), 'token') or '0', ARGV[3], '', now)

@@ -14,6 +14,7 @@ for i = #ARGV - 1, 3, -2 do
     lower_attempts(key)
     if ARGV[2] == 'unknown' then
       redis.call('HSETNX', key, 'unknown_since', now)
+      redis.call('HSET', key, 'more', 1)
       local since = tonumber(redis.call('HGET', key, 'unknown_since')) or now
       wait_again(root, id, math.max(1000, math.min(30000, now - since)), now)
     else

@@ -19,7 +19,7 @@ from django_jobs.operators.choosing import (
     waiting_ids,
 )
 from django_jobs.operators.terminal import Progress, Terminal
-from django_jobs.operators.wording import count, plain, span
+from django_jobs.operators.wording import count, plain, sentence, span
 from django_jobs.queue import Queue
 from django_jobs.scanning import chunks
 from django_jobs.scripts import Call, get_script
@@ -91,7 +91,7 @@ def _move_many(
     terminal: Terminal, options: Namespace, action: str, what: str, total: int, steps: Steps
 ) -> None:
     if options.dry_run:
-        terminal.answer({"found": total}, f"{what} would be {DONE[action]}.")
+        terminal.answer({"found": total}, sentence(f"{what} would be {DONE[action]}"))
     elif not total:
         terminal.answer({DONE[action]: 0, "left_alone": 0}, f"There are {what} to {action}.")
     else:
@@ -112,7 +112,7 @@ def _move_named(
         except CommandError as error:
             problems.append(str(error))
     if options.dry_run:
-        text = f"{count(len(found), 'job')} would be {DONE[action]}."
+        text = sentence(f"{count(len(found), 'job')} would be {DONE[action]}")
         terminal.answer({"found": len(found)}, text)
     elif found or terminal.as_json:
         delay = 1000 * (vars(options).get("spread") or 0.0) / max(len(found), 1)
@@ -153,7 +153,7 @@ def _do(terminal: Terminal, options: Namespace, action: str, total: int, steps: 
     if left:
         was = "was" if left == 1 else "were"
         said += f", {left:,} had already moved on and {was} left alone"
-    terminal.answer({verb: moved, "left_alone": left}, f"{said}.")
+    terminal.answer({verb: moved, "left_alone": left}, sentence(said))
 
 
 def _steps_of(bulk: Bulk) -> Steps:

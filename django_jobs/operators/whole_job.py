@@ -26,7 +26,9 @@ def show(terminal: Terminal, options: Namespace) -> None:
         queue, id = locate(given, queues)
         job = find_job(queue, id, reader)
         if job is None:
-            raise CommandError(f"Job {plain(id)} of queue {queue.name} has just ended.")
+            raise CommandError(
+                f"Job {plain(id)} of queue {queue.name} was cancelled, or has ended."
+            )
         if terminal.as_json:
             terminal.give(_value(job, reader))
         else:

@@ -62,6 +62,11 @@ def count(number: int, noun: str) -> str:
     return f"1 {noun}" if number == 1 else f"{number:,} {noun}s" if number else f"no {noun}s"
 
 
+def sentence(text: str) -> str:
+    """Return a text with a capital letter at its beginning, and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def plain(text: str, keep: str = "") -> str:
     """Return a text that moves no cursor: what cannot be printed is written as its number."""
     return "".join(
