@@ -124,3 +124,25 @@ def test_a_group_that_is_no_sorted_set_is_empty(queue: Queue, client: Redis) -> 
     client.set(f"{queue.root}:group:h ValueError", "x")
     sources = pages.failed_of(groups.failure_groups([queue], handler="h"))
     assert pages.page(sources, Reader(Redactor(NAMES))).rows == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(name, value) for name in ("attempts", "token", "timeout") for value in ("--5", "9" * 5000)]
+    + [("error:1", value) for value in ("[]", "1", "null", '{"time": "x"}', "[" * 10_000)]
+    + [("error:²", "{}"), ("payload:²", "{}"), ("error:" + "9" * 5000, "{}")],
+)
+def test_a_field_that_holds_nonsense_counts_as_absent(
+    queue: Queue, client: Redis, field: str, value: str
+) -> None:
+    bury(queue, client, "a", 1000)
+    client.hset(f"{queue.root}:job:a", field, value)
+    job = queue.job("a")
+    assert job and (job.handler, job.attempts, job.edited) == ("h", 0, ())
+
+
+def test_a_worker_whose_id_is_no_text_is_shown(queue: Queue, client: Redis) -> None:
+    client.hset(f"{queue.root}:job:a", "handler", "h")
+    client.hset(f"{queue.root}:processing", "a", b"\xff")
+    job = queue.job("a")
+    assert job and job.worker == "\ufffd"
