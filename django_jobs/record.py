@@ -94,12 +94,12 @@ class JobRecord:
             token=number("token"),
             crashes=number("crashes"),
             priority=number("priority"),
-            enqueued_at=_moment(number("enqueued_at")),
-            started_at=_moment(number("started_at")),
-            failed_at=_moment(number("failed_at")),
-            finished_at=_moment(number("finished_at")),
-            due_at=_moment(due),
-            expires_at=_moment(number("expires_at")),
+            enqueued_at=moment(number("enqueued_at")),
+            started_at=moment(number("started_at")),
+            failed_at=moment(number("failed_at")),
+            finished_at=moment(number("finished_at")),
+            due_at=moment(due),
+            expires_at=moment(number("expires_at")),
             timeout=number("timeout") / 1000 or None,
             exception=_text(fields.get("exception", b"")),
             worker=worker,
@@ -128,7 +128,7 @@ def _errors(fields: dict[str, bytes]) -> tuple[Attempt, ...]:
                 token=token,
                 exception=str(error.get("exception", "")),
                 message=str(error.get("message", "")),
-                at=_moment(error.get("time")),
+                at=moment(error.get("time")),
                 worker=str(error.get("worker", "")),
                 traceback=_text(fields.get(f"traceback:{token}", b"")),
             )
@@ -146,7 +146,8 @@ def _text(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
 
-def _moment(milliseconds: float | None) -> datetime | None:
+def moment(milliseconds: float | None) -> datetime | None:
+    """Return a time of Redis; None for 0 and what no calendar has."""
     if not milliseconds:
         return None
     try:

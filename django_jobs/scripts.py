@@ -16,6 +16,8 @@ PRELUDE_OF = {
     "claim": ("_waiting", "_claim", "_start", "_take", "_alarm"),
     "empty": ("_waiting", "_claim"),
     "push": ("_push",),
+    "retry": ("_revive",),
+    "edit": ("_revive",),
     "sweep": ("_sweep",),
 }
 

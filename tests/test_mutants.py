@@ -179,8 +179,8 @@ MUTANTS = [
     ),
     Mutant(
         "cancelled ids are counted",
-        "redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)\nend\nerase",
-        "end\nerase",
+        "redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)",
+        "",
     ),
     Mutant(
         "dropped ids are uncounted",
@@ -189,8 +189,8 @@ MUTANTS = [
     ),
     Mutant(
         "a stopped id in the list is marked",
-        "redis.call('HSET', job_key(root, id), 'listed', 1, 'more', 1)\n  redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)\nend\nrecord",
-        "redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)\nend\nrecord",
+        "redis.call('HSET', job_key(root, id), 'listed', 1, 'more', 1)",
+        "",
     ),
     Mutant(
         "a dropped id is marked no more",
@@ -212,7 +212,7 @@ MUTANTS = [
         "if job[1] ~= 'failed' then return 0 end\nexhume",
         "exhume",
     ),
-    Mutant("only what waits is cancelled", "if job[1] then return nil end", ""),
+    Mutant("only what waits is cancelled", "if job[1] then return false end", ""),
     Mutant(
         "a cancelled id is remembered",
         "if job[1] then redis.call('HSET', key, 'state', 'cancelled') end",

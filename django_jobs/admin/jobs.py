@@ -25,9 +25,9 @@ from django_jobs.admin.selection import SEARCHED, STATES, Failures, Selection, q
 from django_jobs.exceptions import UniqueHeld
 from django_jobs.models import JobRecord
 from django_jobs.monitor import counts, groups, live, pages
-from django_jobs.monitor.reading import moment
 from django_jobs.monitor.reading import number as number_of
 from django_jobs.queue import Queue
+from django_jobs.record import moment
 from django_jobs.templatetags.django_jobs import number
 
 TITLES = {

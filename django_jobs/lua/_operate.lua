@@ -1,13 +1,16 @@
 -- Prelude 7: what operators do to jobs that are not running.
 
--- Takes an active or scheduled job out of where it waits: 1 if its id had to be left in the list,
--- 0 if it is out, nil if it is in another state.
+-- Takes an active or scheduled job out of where it waits; false if it is in another state. An id
+-- in the list stays there (LREM would scan it), marked `listed`, and is dropped when claim comes to it.
 local function withdraw(root, id)
   local job = job_fields(root, id, 'state', 'score', 'enqueued_at')
-  if not job then return nil end
-  if job[1] == 'scheduled' then return redis.call('ZREM', root .. ':scheduled', id) == 1 and 0 or nil end
-  if job[1] then return nil end
-  return job[2] and redis.call('ZREM', root .. ':priority', id) == 1 and 0 or 1
+  if not job then return false end
+  if job[1] == 'scheduled' then return redis.call('ZREM', root .. ':scheduled', id) == 1 end
+  if job[1] then return false end
+  if job[2] and redis.call('ZREM', root .. ':priority', id) == 1 then return true end
+  redis.call('HSET', job_key(root, id), 'listed', 1, 'more', 1)
+  redis.call('HINCRBY', root .. ':counts', 'cancelled', 1)
+  return true
 end
 
 -- Deletes a job's hash; while its id is still in the list, leaves `state` = cancelled for claim.
@@ -18,33 +21,4 @@ local function erase(root, id)
   redis.call('DEL', key)
   tell_ended(root, {id})
   if job[1] then redis.call('HSET', key, 'state', 'cancelled') end
-end
-
--- failed -> active, or scheduled `delay` ms ahead; attempts begin anew, token and errors stay. An
--- id that is still in the list takes its old place there, whatever the delay. 0 if it is not failed;
--- the id of the job that stands for its unique key, if there is one.
-local function revive(root, id, delay, now)
-  local job, key = job_fields(root, id, 'state', 'priority', 'listed', 'group', 'unique', 'unique_start',
-    'unique_for'), job_key(root, id)
-  if not job or job[1] ~= 'failed' then return 0 end
-  local unique = job[5] or job[6]
-  local other = unique and stands(root, unique)
-  if other then return other end
-  if unique then lock(root, id, unique, job[7]) end
-  exhume(root, id, job[4])
-  redis.call('HDEL', key, 'state', 'failed_at', 'exception', 'group', 'attempts', 'crashes', 'started_at',
-    'unknown_since', 'progress', 'expires_at')
-  redis.call('HSET', key, 'due_at', now + delay, 'more', 1)
-  if job[3] then
-    redis.call('HDEL', key, 'listed')
-    redis.call('HINCRBY', root .. ':counts', 'cancelled', -1)
-  elseif delay > 0 then
-    redis.call('HSET', key, 'state', 'scheduled')
-    schedule(root, id, now + delay, now)
-    return 1
-  else
-    place_last(root, id, tonumber(job[2]) or 0)
-  end
-  hint(root)
-  return 1
 end

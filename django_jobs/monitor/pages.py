@@ -11,9 +11,10 @@ from urllib.parse import quote, unquote_to_bytes
 
 from django_jobs import keys
 from django_jobs.monitor.groups import Group
-from django_jobs.monitor.reading import Command, ask, moment, number, text
+from django_jobs.monitor.reading import Command, ask, number, text
 from django_jobs.monitor.shown import Reader
 from django_jobs.queue import Queue
+from django_jobs.record import moment
 
 SIZE = 50
 CHUNK = 1000  # ids read at once to get past those that failed in the same millisecond

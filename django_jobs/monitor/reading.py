@@ -1,7 +1,6 @@
 """Round trips for whoever looks: many commands at once, what is broken counts as absent."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
@@ -39,13 +38,3 @@ def text(value: bytes | None) -> str:
 def number(value: bytes | None) -> int:
     """Return a field as a number; 0 for what is none."""
     return int(value) if value is not None and value.isdigit() and len(value) < 20 else 0
-
-
-def moment(milliseconds: float) -> datetime | None:
-    """Return a time of Redis; None for 0 and what no calendar has."""
-    if not milliseconds:
-        return None
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from django_jobs.monitor.counts import milliseconds
-from django_jobs.monitor.reading import ask, moment, text
+from django_jobs.monitor.reading import ask, text
 from django_jobs.monitor.shown import printable
 from django_jobs.queue import Queue
+from django_jobs.record import moment
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -139,6 +140,18 @@ def test_an_edit_of_what_somebody_else_edited_is_refused(queue: Queue, web: Web)
     html = edit(queue, web, id, "{}", seen="another").content.decode()
     assert "Somebody else edited this payload" in html
     assert state(queue, id) == "failed"
+
+
+def test_the_largest_payload_can_be_sent_as_the_form_sends_it(queue: Queue, web: Web) -> None:
+    id = fail(queue, ['"' * 500_000])
+    user, url = web(*EDITOR), page_of(queue, id, "edit")
+    page = user.get(url)
+    assert 'enctype="multipart/form-data"' in page.content.decode()
+    data = {"payload": page.context["text"], "seen": page.context["draft"].seen}
+    encoded = user.post(url, urlencode(data), content_type="application/x-www-form-urlencoded")
+    assert encoded.status_code == 400
+    assert user.post(url, data).status_code == 302
+    assert state(queue, id) == "active"
 
 
 def test_an_edit_says_that_the_unique_key_is_held(queue: Queue, web: Web) -> None:
