@@ -8,12 +8,12 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from django_jobs.line import run_many
 from django_jobs.monitor.counts import all_stats, server_time
-from django_jobs.monitor.pages import Source
+from django_jobs.monitor.pages import Source, counts
 from django_jobs.monitor.reading import ask
 from django_jobs.queue import Queue
 from django_jobs.scripts import Call, get_script
@@ -70,7 +70,9 @@ class Bulk:
         (ids,) = ask(queue, [(*command, "LIMIT", part.skipped, count)])
         calls = [self._call(queue, id, number) for number, id in enumerate(ids or [])]
         moved = sum(answer == 1 for answer in run_many(queue.client, calls)) if calls else 0
-        part.skipped += len(calls) - moved
+        if moved < len(calls):  # those that somebody else took are no longer in the set
+            (scores,) = ask(queue, [("ZMSCORE", command[1], *ids)])
+            part.skipped += sum(score is not None for score in scores or [])
         return self._note(part, moved, len(calls))
 
     def _call(self, queue: Queue, id: bytes, number: int) -> Call:
@@ -89,12 +91,13 @@ class Bulk:
 
 def of_failed(action: str, sources: Sequence[Source], **words: Any) -> Bulk:
     """Return the work to retry or discard what stands in some sources now. Raises RedisError."""
-    parts = []
-    for source in sources:
-        until = min(source.until, server_time(source.queue))
-        count = ask(source.queue, [("ZCOUNT", source.key, repr(source.since), repr(until))])[0] or 0
-        key = source.key.decode("latin-1")
-        parts.append(Part(source.queue.name, key, source.since, until, count))
+    queues = {source.queue.name: source.queue for source in sources}
+    clocks = {name: server_time(queue) for name, queue in queues.items()}
+    now = [replace(one, until=min(one.until, clocks[one.queue.name])) for one in sources]
+    parts = [
+        Part(one.queue.name, one.key.decode("latin-1"), one.since, one.until, count)
+        for one, count in counts(now)
+    ]
     return Bulk(action, parts, sum(part.left for part in parts), **words)
 
 
@@ -111,11 +114,12 @@ def save(queue: Queue, bulk: Bulk) -> None:
 
 def load(queue: Queue, id: str) -> Bulk | None:
     """Return a piece of work that is kept; None if there is none. Raises RedisError."""
-    raw: Any = queue.client.get(_key(queue, id))
-    if raw is None:
+    (raw,) = ask(queue, [("GET", _key(queue, id))])
+    try:
+        fields = json.loads(raw or b"")
+        return Bulk(**{**fields, "parts": [Part(**part) for part in fields["parts"]]})
+    except (ValueError, TypeError, LookupError, RecursionError):  # not ours, or another version's
         return None
-    fields = json.loads(raw)
-    return Bulk(**{**fields, "parts": [Part(**part) for part in fields["parts"]]})
 
 
 def go_on(queue: Queue, id: str, get_queue: Callable[[str], Queue]) -> Bulk | None:
@@ -126,8 +130,10 @@ def go_on(queue: Queue, id: str, get_queue: Callable[[str], Queue]) -> Bulk | No
     try:
         bulk = load(queue, id)
         if bulk is not None and not bulk.over:
-            bulk.step(get_queue)
-            save(queue, bulk)
+            try:
+                bulk.step(get_queue)
+            finally:  # another queue's Redis may be away
+                save(queue, bulk)
         return bulk
     finally:
         queue.client.delete(lock)

@@ -148,7 +148,7 @@ class Queue(WorkerSide):
             real.decode("utf-8", "replace"),
             self.name,
             found,
-            worker=worker.decode(),
+            worker=worker.decode("utf-8", "replace"),
             due=float(due) if due else None,
         )
 

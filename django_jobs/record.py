@@ -1,11 +1,15 @@
 """How a job, and a queue, stand in Redis at one moment, for whoever looks."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django_jobs.job import MAX_ATTEMPTS
+
+NUMBER = re.compile(rb"-?\d{1,18}\Z")
+TOKEN = re.compile(r"[0-9]{1,18}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class JobRecord:
 
         def number(name: str, default: int = 0) -> int:
             value = fields.get(name, b"")
-            return int(value) if value.lstrip(b"-").isdigit() else default
+            return int(value) if NUMBER.match(value) else default
 
         return cls(
             id=id,
@@ -115,7 +119,9 @@ def _errors(fields: dict[str, bytes]) -> tuple[Attempt, ...]:
     for token in _tokens(fields, "error"):
         try:
             error = json.loads(_text(fields[f"error:{token}"]))
-        except ValueError:
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(error, dict):
             continue
         found.append(
             Attempt(
@@ -133,7 +139,7 @@ def _errors(fields: dict[str, bytes]) -> tuple[Attempt, ...]:
 def _tokens(fields: dict[str, bytes], kind: str) -> list[int]:
     """Return the tokens under which a kind of record is kept, oldest first."""
     names = (name.partition(":") for name in fields)
-    return sorted(int(token) for name, _, token in names if name == kind and token.isdigit())
+    return sorted(int(token) for name, _, token in names if name == kind and TOKEN.match(token))
 
 
 def _text(value: bytes) -> str:
@@ -146,5 +152,5 @@ def moment(milliseconds: float | None) -> datetime | None:
         return None
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
+    except (TypeError, ValueError, OverflowError, OSError):
         return None

@@ -3,6 +3,7 @@
 import pytest
 from redis import Redis
 
+from django_jobs import bulk
 from django_jobs.monitor import counts, groups, history, pages, servers
 from django_jobs.monitor.shown import Reader, find_job
 from django_jobs.queue import Queue
@@ -90,3 +91,58 @@ def test_who_may_see_no_payloads_gets_none(queue: Queue, client: Redis) -> None:
     hidden = find_job(queue, id, Reader(Redactor(()), payload=False))
     assert hidden is not None
     assert (hidden.payload, hidden.result, hidden.edited, hidden.progress) == (b"", b"", (), "")
+
+
+def test_a_search_ends_in_time_and_goes_on_there(
+    queue: Queue, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        bury(queue, client, f"job{number}", 1000 + number)
+    monkeypatch.setattr(pages, "SEARCH_SECONDS", 0)
+    reader, after, found = Reader(Redactor(NAMES)), None, []
+    for _ in range(4):
+        page = pages.search(pages.failed([queue]), "job", reader, after=after)
+        assert page.looked_at == 1
+        found += [row.id for row in page.rows]
+        after = pages.Position.parse(page.after)
+    assert found == ["job3", "job2", "job1", "job0"]
+
+
+def test_many_groups_are_read_in_few_round_trips(queue: Queue, client: Redis) -> None:
+    for number in range(300):
+        bury(queue, client, str(number), 1000 + number, f"h{number} ValueError")
+    before = client.info("stats")["total_reads_processed"]
+    sources = pages.failed_of(groups.failure_groups([queue], exception="ValueError"))
+    found = pages.page(sources, Reader(Redactor(NAMES)))
+    assert [row.id for row in found.rows] == [str(number) for number in range(299, 249, -1)]
+    assert bulk.of_failed("retry", sources).total == 300
+    assert client.info("stats")["total_reads_processed"] - before < 20
+
+
+def test_a_group_that_is_no_sorted_set_is_empty(queue: Queue, client: Redis) -> None:
+    bury(queue, client, "a", 1000)
+    client.set(f"{queue.root}:group:h ValueError", "x")
+    sources = pages.failed_of(groups.failure_groups([queue], handler="h"))
+    assert pages.page(sources, Reader(Redactor(NAMES))).rows == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(name, value) for name in ("attempts", "token", "timeout") for value in ("--5", "9" * 5000)]
+    + [("error:1", value) for value in ("[]", "1", "null", '{"time": "x"}', "[" * 10_000)]
+    + [("error:²", "{}"), ("payload:²", "{}"), ("error:" + "9" * 5000, "{}")],
+)
+def test_a_field_that_holds_nonsense_counts_as_absent(
+    queue: Queue, client: Redis, field: str, value: str
+) -> None:
+    bury(queue, client, "a", 1000)
+    client.hset(f"{queue.root}:job:a", field, value)
+    job = queue.job("a")
+    assert job and (job.handler, job.attempts, job.edited) == ("h", 0, ())
+
+
+def test_a_worker_whose_id_is_no_text_is_shown(queue: Queue, client: Redis) -> None:
+    client.hset(f"{queue.root}:job:a", "handler", "h")
+    client.hset(f"{queue.root}:processing", "a", b"\xff")
+    job = queue.job("a")
+    assert job and job.worker == "\ufffd"

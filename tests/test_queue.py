@@ -247,3 +247,10 @@ def test_a_new_queue_is_announced_once_and_again_when_made_anew(client: Redis) -
 def test_progress_that_cannot_be_told_fails_no_run() -> None:
     away = Queue("email", Redis(port=1))
     away.progress_function("w1")(Job("1", "email", "h", {}), 0.5, "half")
+
+
+@pytest.mark.parametrize("key", ["active", "priority", "processing", "failed", "meta", "counts"])
+def test_stats_count_what_they_can(queue: Queue, client: Redis, key: str) -> None:
+    queue.push(delay=60)
+    client.sadd(f"jobs:email:{key}", "a set")
+    assert (queue.stats().scheduled, queue.stats().active) == (1, 0)

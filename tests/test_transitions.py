@@ -948,3 +948,24 @@ def test_sweep_names_what_the_asking_worker_holds(queue: Queue, client: Redis) -
     (reply,) = run(client, sweep_call([queue], "w1", 0.0, [b"0"], [None]))
     assert reply[1] == 0
     assert orphans(reply[2:]) == [(claimed.id.encode(), b"1", b"w1")]
+
+
+@pytest.mark.parametrize("broken", ["groups", "group:h ValueError", "count"])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_broken_group_loses_no_failed_job(
+    queue: Queue, client: Redis, broken: str, known: bool
+) -> None:
+    id = "a"
+    fields = {"state": "failed", "handler": "h", **({"group": "h ValueError"} if known else {})}
+    client.hset(f"{queue.root}:job:{id}", mapping=fields)
+    client.zadd(f"{queue.root}:failed", {id: 1})
+    client.set(f"{queue.root}:queue", "")
+    if broken != "groups":
+        client.hset(f"{queue.root}:groups", "h ValueError", "x" if broken == "count" else 1)
+        client.zadd(f"{queue.root}:group:h ValueError", {id: 1})
+    if broken != "count":
+        client.delete(f"{queue.root}:{broken}")
+        client.set(f"{queue.root}:{broken}", "x")
+    assert queue.retry(id)
+    assert client.lrange(f"{queue.root}:active", 0, -1) == [b"a"]
+    assert (record := queue.job(id)) and record.state == "active"

@@ -89,7 +89,7 @@ class BulkPages(RedisAdmin):
     @guarded
     def bulk_view(self, request: HttpRequest, queue: str, id: str) -> HttpResponse:
         """Show how far the work is; do a step by POST."""
-        home = known_queues().get(queue)
+        home = known_queues().find(queue)
         work = bulk.load(home, id) if home else None
         right = self.bulk_rights.get(work.action) if work else None
         if home is None or work is None or right is None:
@@ -127,5 +127,5 @@ class BulkPages(RedisAdmin):
 
 def spread_of(request: HttpRequest) -> int:
     """Return over how many seconds the form wants to spread a retry."""
-    value = request.POST.get("spread", "")
-    return int(value) if value.isdigit() and int(value) in SPREADS else 0
+    wanted = request.POST.get("spread", "")
+    return next((seconds for seconds in SPREADS if str(seconds) == wanted), 0)

@@ -29,9 +29,9 @@ class Draft:
         """Return the text that is edited, secrets hidden."""
         try:
             value = self.redactor.value(decode_payload(self.raw))
-        except PayloadError:
+            text = json.dumps(value, indent=2, ensure_ascii=False)
+        except (PayloadError, RecursionError):
             return self.redactor.text(self.raw.decode("utf-8", "replace"))
-        text = json.dumps(value, indent=2, ensure_ascii=False)
         try:
             text.encode()
         except UnicodeEncodeError:  # half a pair of surrogates, which no page can hold

@@ -27,13 +27,14 @@ class HandlerPages(RedisAdmin):
         """Show runs, failures, durations and waits of each handler."""
         period = request.GET.get("time", "")
         period = period if period in PERIODS else "hour"
+        known = known_queues()
         rows = [
             {
                 "stats": stats,
                 "took": [stats.took_at(share) for share in (0.5, 0.95)],
                 "waited": [stats.waited_at(share) for share in (0.5, 0.95)],
             }
-            for stats in by_handler(known_queues().values(), PERIODS[period][0])
+            for stats in by_handler(known.values(), PERIODS[period][0])
         ]
         return self.page(
             request,
@@ -41,6 +42,7 @@ class HandlerPages(RedisAdmin):
             title=_("Handlers"),
             trail=[(_("Queues"), self.link("changelist"))],
             rows=rows,
+            missing=known.missing,
             period=period,
             periods={name: text for name, (_hours, text) in PERIODS.items()},
         )

@@ -1,6 +1,7 @@
 """The page of one job, and what is done to it there."""
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
@@ -19,7 +20,7 @@ from django_jobs.admin.bulk import BulkPages
 from django_jobs.admin.editing import Draft
 from django_jobs.admin.redis_admin import guarded, known_queues
 from django_jobs.admin.selection import Selection
-from django_jobs.exceptions import PayloadError
+from django_jobs.exceptions import PayloadError, UniqueHeld
 from django_jobs.job import encode_payload
 from django_jobs.models import JobRecord
 from django_jobs.monitor import shown
@@ -34,6 +35,7 @@ STATES = {
     "failed": gettext_lazy("Failed"),
     "succeeded": gettext_lazy("Succeeded"),
 }
+BULK = re.compile(r"([^:/]+):bulk:([0-9a-f]+)\Z")
 WHOLE = 16_777_216  # characters of a payload that is wanted as a whole
 
 
@@ -107,7 +109,7 @@ class JobPages(BulkPages):
         if request.method == "POST":
             try:
                 return self.edit(request, queue, job, draft)
-            except (ValueError, PayloadError) as problem:
+            except (ValueError, PayloadError, UniqueHeld) as problem:
                 error = str(problem)
         change = self.link("change", quote(object_id))
         return self.page(
@@ -123,7 +125,7 @@ class JobPages(BulkPages):
         )
 
     def edit(self, request: HttpRequest, queue: Queue, job: Job, draft: Draft) -> HttpResponse:
-        """Retry a job with the payload of the form. Raises ValueError, PayloadError."""
+        """Retry a job with the payload of the form. Raises ValueError, PayloadError, UniqueHeld."""
         if request.POST.get("seen") != draft.seen:
             raise ValueError(_("Somebody else edited this payload meanwhile. Compare, then save."))
         payload = draft.read(request.POST.get("payload", ""))
@@ -155,9 +157,8 @@ class JobPages(BulkPages):
 
     def gone(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return to the list, or to the page of the bulk work that the history links to."""
-        queue, bulk, id = object_id.partition(":bulk:")
-        if bulk:
-            return HttpResponseRedirect(self.link("bulk", queue, id))
+        if work := BULK.match(object_id):
+            return HttpResponseRedirect(self.link("bulk", *work.groups()))
         said = _("There is no such job: it succeeded, was retried, or was discarded.")
         messages.warning(request, said)
         return HttpResponseRedirect(self.list_of(request))
@@ -171,7 +172,7 @@ class JobPages(BulkPages):
 def place_of(object_id: str) -> tuple[Queue | None, str]:
     """Return the queue and the id that a `queue:id` means."""
     name, _colon, id = object_id.partition(":")
-    return known_queues().get(name) if id else None, id
+    return known_queues().find(name) if id else None, id
 
 
 def raw_of(job: Job) -> str:

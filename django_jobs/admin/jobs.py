@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from urllib.parse import quote as urlquote
 
@@ -22,8 +22,10 @@ from django_jobs.admin.bulk import left_alone, outcome, spread_of
 from django_jobs.admin.job import JobPages
 from django_jobs.admin.redis_admin import guarded, known_queues
 from django_jobs.admin.selection import SEARCHED, STATES, Failures, Selection, queue_filter
+from django_jobs.exceptions import UniqueHeld
 from django_jobs.models import JobRecord
 from django_jobs.monitor import counts, groups, live, pages
+from django_jobs.monitor.reading import number as number_of
 from django_jobs.queue import Queue
 from django_jobs.record import moment
 from django_jobs.templatetags.django_jobs import number
@@ -69,6 +71,7 @@ class JobRecordAdmin(JobPages):
             request,
             "jobrecord/list.html",
             title=TITLES[selection.state],
+            missing=known.missing,
             selection=selection,
             tabs=found,
             text={f"tab:{tab.name}": number(tab.count) for tab in found},
@@ -88,8 +91,7 @@ class JobRecordAdmin(JobPages):
         text = {f"tab:{tab.name}": number(tab.count) for tab in tabs(selection, known)}
         since = moment_of(request.GET.get("since", ""))
         if since and selection.state == "failed" and not selection.q:
-            matching = Failures(selection, known, since).matching()
-            count = sum(group.count for group in matching)
+            count = failures_since(since, selection, known)
             one, many = "%(n)s new failure: show", "%(n)s new failures: show"
             text["news"] = ngettext(one, many, count) % {"n": number(count)} if count else ""
         return JsonResponse({"text": text, "paths": {}, "shape": ""})
@@ -137,8 +139,7 @@ class JobRecordAdmin(JobPages):
         if selection.state == "running":
             return live.running_page(chosen)
         if selection.state == "waiting":
-            start = get("start", "")
-            return live.waiting_page(chosen, int(start) if start[:9].isdigit() else 0)
+            return live.waiting_page(chosen, number_of(get("start", "").encode()))
         now = counts.server_time(next(iter(known.values())))
         sources = selection.sources(known, now)
         after = pages.Position.parse(get("after", ""))
@@ -195,11 +196,15 @@ class JobRecordAdmin(JobPages):
         """Retry, discard or cancel jobs; those in another state by now are left alone."""
         queues, wanted = known_queues(), list(dict.fromkeys(object_ids))
         done: list[JobRecord] = []
+        held = 0
         try:
             for object_id in wanted:
                 name, _colon, id = object_id.partition(":")
-                if name in queues and getattr(queues[name], action)(id):
-                    done.append(JobRecord(id=object_id))
+                try:
+                    if (queue := queues.find(name)) and getattr(queue, action)(id):
+                        done.append(JobRecord(id=object_id))
+                except UniqueHeld:
+                    held += 1
         finally:  # Redis may have gone half way
             words = {"retry": _("Retried."), "discard": _("Discarded."), "cancel": _("Cancelled.")}
             self.record(request, done, CHANGE if action == "retry" else DELETION, words[action])
@@ -207,7 +212,11 @@ class JobRecordAdmin(JobPages):
             messages.warning(request, _("No job was selected."))
         if done:
             messages.success(request, outcome(action, len(done)))
-        if left := len(wanted) - len(done):
+        if held:
+            one = "%(n)s job stays: another one of its unique key waits or runs."
+            many = "%(n)s jobs stay: others of their unique keys wait or run."
+            messages.warning(request, ngettext(one, many, held) % {"n": number(held)})
+        if left := len(wanted) - len(done) - held:
             messages.warning(request, left_alone(left))
 
 
@@ -225,6 +234,15 @@ def tabs(selection: Selection, known: dict[str, Queue]) -> list[Tab]:
         Tab(name, str(text), selection.query(state=name), found[name], name == selection.state)
         for name, text in STATES.items()
     ]
+
+
+def failures_since(since: float, selection: Selection, known: dict[str, Queue]) -> int:
+    """Return how many jobs that match failed since a time (ms)."""
+    now = counts.server_time(next(iter(known.values())))
+    found = selection.sources(known, now)
+    return sum(
+        n for _, n in pages.counts(replace(one, since=max(one.since, since)) for one in found)
+    )
 
 
 def errors(selection: Selection, failures: Failures) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What the queue pages show and keep up to date: one look at Redis, then its words and charts."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -73,7 +74,7 @@ def take(known: Mapping[str, Queue]) -> Snapshot:
     stats, waits = counts.all_stats(queues), counts.oldest_waits(queues)
     lately = counts.failed_since(queues, counts.server_time(queues[0]) - HOUR)
     rows = workers.all_workers(queues)
-    alive = [name for row in rows if row.state == "running" for name in row.queues]
+    alive = Counter(name for row in rows if row.state == "running" for name in row.queues)
     views = [
         QueueView(
             queue.name,
@@ -81,7 +82,7 @@ def take(known: Mapping[str, Queue]) -> Snapshot:
             waits[queue.name],
             lately[queue.name],
             _timeline.minutes(queue),
-            alive.count(queue.name),
+            alive[queue.name],
         )
         for queue in queues
     ]

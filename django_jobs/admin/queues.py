@@ -51,6 +51,7 @@ class JobQueueAdmin(HandlerPages, BulkPages):
             "jobqueue/list.html",
             title=_("Queues"),
             live_url=self.link("live"),
+            missing=known.missing,
             **shown(live.take(known)),
             **(extra_context or {}),
         )
@@ -65,7 +66,7 @@ class JobQueueAdmin(HandlerPages, BulkPages):
     ) -> HttpResponse:
         """Show one queue; pause, resume or empty it by POST."""
         known, name = known_queues(), unquote(object_id)
-        queue = known.get(name)
+        queue = known.find(name)
         if queue is None:
             messages.warning(request, _("There is no such queue."))
             return HttpResponseRedirect(self.link("changelist"))

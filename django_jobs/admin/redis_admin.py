@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from django_jobs import keys
 from django_jobs.conf import get_settings
-from django_jobs.connection import get_queue, queue_names
+from django_jobs.connection import declared_queues, get_client, get_queue, redis_urls
 from django_jobs.exceptions import JobsError
 from django_jobs.monitor.shown import Reader
 from django_jobs.queue import Queue
@@ -119,14 +119,19 @@ class RedisAdmin(Stock):
         status: int = 200,
         *,
         trail: Sequence[tuple[str, str]] = (),
+        missing: Sequence[str] = (),
         **context: Any,
     ) -> HttpResponse:
-        """Return a page of this site; `trail` is what stands between the app and its title."""
+        """Return a page of this site; `trail` is what stands between the app and its title.
+
+        `missing` are the queues that it leaves out, as their Redis does not answer.
+        """
         request.current_app = self.admin_site.name
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "trail": trail,
+            "missing": missing,
             "trail_is_list": django.VERSION >= (6, 1),
             **context,
         }
@@ -144,6 +149,41 @@ class RedisAdmin(Stock):
             LogEntry.objects.log_actions(user, objects, flag, message)
 
 
-def known_queues() -> dict[str, Queue]:
-    """Return every queue of this project by its name. Raises RedisError."""
-    return {name: get_queue(name) for name in queue_names() if name not in keys.RESERVED_NAMES}
+class Known(dict[str, Queue]):
+    """Queues by their names, but for those whose Redis does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent: dict[str, Exception] = {}  # by URL
+        self.missing: list[str] = []
+
+    def find(self, name: str) -> Queue | None:
+        """Return a queue; None if there is none. Raises the error of a Redis that is silent."""
+        if error := self.silent.get(get_settings().url(name)):
+            raise error
+        return self.get(name)
+
+
+def known_queues() -> Known:
+    """Return every queue of this project. Raises RedisError, OSError if no Redis answers."""
+    known, names, settings = Known(), declared_queues(), get_settings()
+    for url in redis_urls(names):
+        try:
+            members: set[Any] = get_client(url).smembers(keys.queues(settings.PREFIX))
+        except (RedisError, OSError) as error:
+            known.silent[url] = error
+            continue
+        names |= {member.decode("utf-8", "replace") for member in members}
+    for name in sorted(name for name in names if is_name(name)):
+        if settings.url(name) in known.silent:
+            known.missing.append(name)
+        else:
+            known[name] = get_queue(name)
+    if not known:
+        raise next(iter(known.silent.values()))
+    return known
+
+
+def is_name(name: str) -> bool:
+    """Say whether a queue can have a name."""
+    return bool(keys.QUEUE_NAME.match(name)) and name not in keys.RESERVED_NAMES

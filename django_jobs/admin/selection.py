@@ -126,16 +126,14 @@ TOP = 9
 
 
 class Failures:
-    """The groups of failed jobs, counted within the time of a selection, or since a time (ms)."""
+    """The groups of failed jobs, counted within the time of a selection."""
 
-    def __init__(
-        self, selection: Selection, known: Mapping[str, Queue], since: float = -math.inf
-    ) -> None:
+    def __init__(self, selection: Selection, known: Mapping[str, Queue]) -> None:
         self.selection = selection
         self.now = server_time(next(iter(known.values())))
         found = groups.failure_groups(known.values())
-        since = max(since, selection.since(self.now))
-        self.counted = found if since == -math.inf else groups.counted(found, since)
+        since = selection.since(self.now)
+        self.counted = groups.counted(found, since) if selection.time else found
 
     def matching(self, *without: str) -> list[groups.Group]:
         """Return the groups that match all filters but some."""

@@ -80,6 +80,7 @@ class JobWorkerAdmin(RedisAdmin):
             "jobworker/list.html",
             title=_("Workers"),
             supervisors=supervisors(known),
+            missing=known.missing,
             version=__version__,
             **(extra_context or {}),
         )

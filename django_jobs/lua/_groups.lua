@@ -30,17 +30,19 @@ end
 
 -- A job that lost its hash does not say in which group it is.
 local function find_group(root, id)
-  for _, group in ipairs(redis.call('HKEYS', root .. ':groups')) do
-    if redis.call('ZSCORE', root .. ':group:' .. group, id) then return group end
+  for _, group in ipairs(redis.pcall('HKEYS', root .. ':groups')) do
+    if type(redis.pcall('ZSCORE', root .. ':group:' .. group, id)) == 'string' then return group end
   end
 end
 
 -- Takes a job out of the failed: 1, or 0 if it is not there. `group` as it was read, or false.
+-- It is out by then: groups that are broken may not stop what follows.
 local function exhume(root, id, group)
   local found = redis.call('ZREM', root .. ':failed', id)
   group = group or find_group(root, id)
-  if group and redis.call('ZREM', root .. ':group:' .. group, id) == 1 then
-    if redis.call('HINCRBY', root .. ':groups', group, -1) < 1 then redis.call('HDEL', root .. ':groups', group) end
+  if group and redis.pcall('ZREM', root .. ':group:' .. group, id) == 1 then
+    local left = redis.pcall('HINCRBY', root .. ':groups', group, -1)
+    if type(left) == 'number' and left < 1 then redis.call('HDEL', root .. ':groups', group) end
   end
   return found
 end

@@ -1,10 +1,11 @@
 #!lua flags=no-writes
--- stats: how many jobs are in each state.
+-- stats: how many jobs are in each state; 0 where a key is of a wrong type, which `check` names.
 -- KEYS: <root> <root>:queue
 -- Returns: {active, processing, failed, scheduled, 1 if paused, succeeded and kept}
-local root = KEYS[1]
-local stale = tonumber(redis.call('HGET', root .. ':counts', 'cancelled')) or 0
-return {redis.call('LLEN', root .. ':active') + redis.call('ZCARD', root .. ':priority') - stale,
-  redis.call('HLEN', root .. ':processing'), redis.call('ZCARD', root .. ':failed'),
-  redis.call('ZCARD', root .. ':scheduled'), redis.call('HEXISTS', root .. ':meta', 'paused'),
-  redis.call('ZCOUNT', root .. ':succeeded', now_ms(), '+inf')}
+local function count(command, name, ...)
+  local found = redis.pcall(command, KEYS[1] .. ':' .. name, ...)
+  return type(found) == 'table' and 0 or tonumber(found) or 0
+end
+return {count('LLEN', 'active') + count('ZCARD', 'priority') - count('HGET', 'counts', 'cancelled'),
+  count('HLEN', 'processing'), count('ZCARD', 'failed'), count('ZCARD', 'scheduled'),
+  count('HEXISTS', 'meta', 'paused'), count('ZCOUNT', 'succeeded', now_ms(), '+inf')}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from django_jobs.monitor.reading import ask, text
+from django_jobs.monitor.reading import ask, number, text
 from django_jobs.queue import Queue
 
 HOUR = 3_600_000  # ms
@@ -43,10 +43,10 @@ def failure_groups(
 ) -> list[Group]:
     """Return the groups of these queues, the largest first. Raises RedisError."""
     found = [
-        Group(queue, name, int(count))
+        Group(queue, name, number(count))
         for queue in queues
         for name, count in _index(queue).items()
-        if int(count) > 0
+        if number(count)
     ]
     chosen = [
         group
@@ -71,7 +71,10 @@ def failures_by_hour(groups: Sequence[Group], now: float, hours: int = 24) -> li
     edges = [now - hour * HOUR for hour in range(hours, -1, -1)]
     spans = [(f"({low!r}", f"{high!r}") for low, high in pairwise(edges)]
     return [
-        ask(group.queue, [("ZCOUNT", group.key, low, high) for low, high in spans])
+        [
+            count or 0
+            for count in ask(group.queue, [("ZCOUNT", group.key, low, high) for low, high in spans])
+        ]
         for group in groups
     ]
 

@@ -1,5 +1,6 @@
 """What workers counted: runs and failures by the minute for an hour, by the hour for a week."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from django_jobs.monitor.counts import server_time
 from django_jobs.monitor.reading import ask, number, text
 from django_jobs.queue import Queue
 
+HISTOGRAM = re.compile(r"(took|wait):(\d\d?)\Z", re.ASCII)
 SPANS = {"minute": 60_000, "hour": 3_600_000}  # ms
 
 
@@ -104,9 +106,8 @@ def _add(found: dict[str, HandlerStats], field: str, count: int) -> None:
         stats.runs += count
     elif what == "failures":
         stats.failures += count
-    else:
-        kind, _, digits = what.partition(":")
-        (stats.took if kind == "took" else stats.waited)[int(digits)] += count
+    elif bucket := HISTOGRAM.match(what):
+        (stats.took if bucket[1] == "took" else stats.waited)[int(bucket[2])] += count
 
 
 def _middle(digits: int) -> float:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,8 @@ from django_jobs.record import moment
 SIZE = 50
 CHUNK = 1000  # ids read at once to get past those that failed in the same millisecond
 SEARCHED = 5000  # jobs that one search looks at
+SEARCH_SECONDS = 2.0  # and for how long: payloads may be long
+BATCH = 500  # jobs whose places are read at once
 FIELDS = ("handler", "exception", "attempts", "max_attempts", "token", "enqueued_at", "started_at")
 
 
@@ -41,7 +44,8 @@ class Position:
             value = float(score)
         except ValueError:
             return None
-        return cls(value, queue, unquote_to_bytes(id)) if colon and math.isfinite(value) else None
+        known = colon and not math.isnan(value)
+        return cls(value, queue, unquote_to_bytes(id)) if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,15 @@ def succeeded(queues: Iterable[Queue], now: float) -> list[Source]:
     return [Source(queue, f"{queue.root}:succeeded".encode(), now) for queue in queues]
 
 
+def counts(sources: Iterable[Source]) -> list[tuple[Source, int]]:
+    """Return each source with how many jobs stand in it. Raises RedisError."""
+    found: list[tuple[Source, int]] = []
+    for queue, mine in _by_queue(sources):
+        commands = [("ZCOUNT", one.key, repr(one.since), repr(one.until)) for one in mine]
+        found += zip(mine, (count or 0 for count in ask(queue, commands)), strict=True)
+    return found
+
+
 def page(
     sources: Sequence[Source],
     reader: Reader,
@@ -138,26 +151,20 @@ def search(
     after: Position | None = None,
     size: int = SIZE,
 ) -> Page:
-    """Return the newest jobs in which a text stands, of the next 5,000; see `looked_at`.
+    """Return the newest jobs in which a text stands, of the next 5,000 or of what
+    two seconds allow; see `looked_at`.
 
     It is looked for in id, handler and exception class; for a reader of payloads in the
     message and the payload, too. Raises RedisError.
     """
     wanted, looked_at, matches = wanted.casefold(), 0, list[Row]()
-    while looked_at < SEARCHED:
-        found = _beyond(sources, after, 500, rising=False)
-        made = {position: (row, hay) for position, row, hay in _haystacks(sources, found, reader)}
-        for place, position in enumerate(found, 1):
-            row, hay = made.get(position, (None, ""))
-            if row is not None and wanted in hay.casefold():
-                matches.append(row)
-                if len(matches) == size:
-                    return Page(matches, "", str(position), looked_at + place)
-        looked_at += len(found)
-        if len(found) < 500:
-            return Page(matches, "", "", looked_at)
-        after = found[-1]
-    return Page(matches, "", str(after), looked_at)
+    enough = time.monotonic() + SEARCH_SECONDS
+    for looked_at, (position, row, raw) in enumerate(_newest(sources, after, reader), 1):
+        if row is not None and wanted in _haystack(row, raw, reader).casefold():
+            matches.append(row)
+        if len(matches) == size or looked_at == SEARCHED or time.monotonic() > enough:
+            return Page(matches, "", str(position), looked_at)
+    return Page(matches, "", "", looked_at)
 
 
 def positions(sources: Sequence[Source], number: int) -> list[Position]:
@@ -190,36 +197,47 @@ def _beyond(
     sources: Iterable[Source], cursor: Position | None, number: int, *, rising: bool
 ) -> list[Position]:
     """Return the `number` positions next to the cursor, the nearest first."""
-    found = [
-        position
-        for source in sources
-        for position in _beyond_of(source, cursor, number, rising=rising)
-    ]
+    found: list[Position] = []
+    for queue, mine in _by_queue(sources):
+        first = ask(queue, [_range(source, cursor, 0, number, rising=rising) for source in mine])
+        for source, some in zip(mine, first, strict=True):
+            found += _beyond_of(source, cursor, number, some or [], rising=rising)
     return sorted(found, reverse=not rising)[:number]
 
 
 def _beyond_of(
-    source: Source, cursor: Position | None, number: int, *, rising: bool
+    source: Source, cursor: Position | None, number: int, some: list[bytes], *, rising: bool
 ) -> list[Position]:
+    """Return positions of one source; `some` are its first, and whether they count is not known."""
+    found: list[Position] = []
+    start, chunk = 0, number
+    while True:
+        for id, score in zip(some[::2], some[1::2], strict=True):
+            position = Position(float(score), source.queue.name, id)
+            if cursor is None or (position > cursor if rising else position < cursor):
+                found.append(position)
+        if len(found) >= number or len(some) < 2 * chunk:
+            return found[:number]
+        start, chunk = start + chunk, CHUNK
+        (some,) = ask(source.queue, [_range(source, cursor, start, chunk, rising=rising)])
+
+
+def _range(
+    source: Source, cursor: Position | None, start: int, count: int, *, rising: bool
+) -> Command:
     low, high = source.since, source.until
     if cursor is not None:
         low, high = (max(low, cursor.score), high) if rising else (low, min(high, cursor.score))
-    redis: Any = source.queue.client
-    found: list[Position] = []
-    start, chunk = 0, number
-    while low <= high:
-        if rising:
-            some = redis.zrangebyscore(source.key, low, high, start, chunk, withscores=True)
-        else:
-            some = redis.zrevrangebyscore(source.key, high, low, start, chunk, withscores=True)
-        for id, score in some:
-            position = Position(score, source.queue.name, id)
-            if cursor is None or (position > cursor if rising else position < cursor):
-                found.append(position)
-        if len(found) >= number or len(some) < chunk:
-            break
-        start, chunk = start + chunk, CHUNK
-    return found[:number]
+    name, ends = ("ZRANGEBYSCORE", (low, high)) if rising else ("ZREVRANGEBYSCORE", (high, low))
+    return (name, source.key, *map(repr, ends), "WITHSCORES", "LIMIT", start, count)
+
+
+def _by_queue(sources: Iterable[Source]) -> list[tuple[Queue, list[Source]]]:
+    """Return the sources of each queue."""
+    found: dict[str, tuple[Queue, list[Source]]] = {}
+    for source in sources:
+        found.setdefault(source.queue.name, (source.queue, []))[1].append(source)
+    return list(found.values())
 
 
 def _messages(
@@ -242,13 +260,26 @@ def _message(raw: bytes | None, reader: Reader) -> str:
         return ""
 
 
-def _haystacks(
-    sources: Iterable[Source], found: Sequence[Position], reader: Reader
-) -> Iterator[tuple[Position, Row, str]]:
-    """Yield each job's row, and the text that is searched."""
-    for position, row, (payload,) in _read(sources, found, reader, "payload"):
-        shown = reader.payload_of(payload or b"", indent=None)
-        yield position, row, f"{row.id}\n{row.handler}\n{row.exception}\n{row.message}\n{shown}"
+def _newest(
+    sources: Sequence[Source], after: Position | None, reader: Reader
+) -> Iterator[tuple[Position, Row | None, bytes | None]]:
+    """Yield all positions after one, the newest first, with the job's row and its payload."""
+    while True:
+        found = _beyond(sources, after, BATCH, rising=False)
+        for first in range(0, len(found), SIZE):
+            some = found[first : first + SIZE]
+            read = _read(sources, some, reader, "payload")
+            made = {position: (row, raw) for position, row, (raw,) in read}
+            yield from ((position, *made.get(position, (None, None))) for position in some)
+        if len(found) < BATCH:
+            return
+        after = found[-1]
+
+
+def _haystack(row: Row, payload: bytes | None, reader: Reader) -> str:
+    """Return the text of a job that is searched."""
+    shown = reader.payload_of(payload or b"", indent=None)
+    return f"{row.id}\n{row.handler}\n{row.exception}\n{row.message}\n{shown}"
 
 
 def _read(

@@ -51,6 +51,7 @@ class Reader:
             exception=printable(error.exception),
             message=self.text(error.message),
             traceback=self.text(error.traceback),
+            worker=printable(error.worker),
         )
 
 

@@ -1,6 +1,7 @@
 """The workers: what they say of themselves, and whether they are alive."""
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +9,7 @@ from typing import Any
 
 from django_jobs.monitor.counts import milliseconds
 from django_jobs.monitor.reading import ask, text
+from django_jobs.monitor.shown import printable
 from django_jobs.queue import Queue
 from django_jobs.record import moment
 
@@ -32,22 +34,22 @@ class WorkerRow:
 
 def all_workers(queues: Iterable[Queue]) -> list[WorkerRow]:
     """Return the workers of `runjobs` that are not closed, by host and pid. Raises RedisError."""
-    found: dict[str, WorkerRow] = {}
+    leases: dict[bytes, float] = {}  # seconds from now
+    facts: dict[bytes, bytes] = {}
     for queue in queues:
-        leases, about, clock = ask(
+        found, clock = ask(
             queue,
-            [
-                ("ZRANGEBYSCORE", f"{queue.root}:workers", "(0", "+inf", "WITHSCORES"),
-                ("HGETALL", f"{queue.root}:about"),
-                ("TIME",),
-            ],
+            [("ZRANGEBYSCORE", f"{queue.root}:workers", "(0", "+inf", "WITHSCORES"), ("TIME",)],
         )
-        leases = leases or []
-        for id, lease in zip(leases[::2], leases[1::2], strict=True):
-            if (about or {}).get(id):
-                row = _row(text(id), text(about[id]), (milliseconds(clock) - float(lease)) / 1000)
-                found[row.id] = row
-    return sorted(found.values(), key=lambda row: (row.host, row.supervisor, row.pid))
+        now, found = milliseconds(clock), found or []
+        for id, lease in zip(found[::2], found[1::2], strict=True):
+            leases[id] = max(leases.get(id, -math.inf), (float(lease) - now) / 1000)
+        unknown = [id for id in found[::2] if id not in facts]
+        if unknown:  # a worker says the same under each queue it serves
+            (said,) = ask(queue, [("HMGET", f"{queue.root}:about", *unknown)])
+            facts |= {id: line for id, line in zip(unknown, said or [], strict=False) if line}
+    rows = [_row(text(id), text(said), -leases[id]) for id, said in facts.items()]
+    return sorted(rows, key=lambda row: (row.host, row.supervisor, row.pid))
 
 
 def _row(id: str, said: str, silent: float) -> WorkerRow:
@@ -57,15 +59,18 @@ def _row(id: str, said: str, silent: float) -> WorkerRow:
         value = facts.get(name)
         return value if isinstance(value, int) else 0
 
+    def words(name: str) -> str:
+        return printable(str(facts.get(name, "")))
+
     queues = facts.get("queues")
     return WorkerRow(
         id=id,
-        state="lost" if silent > 0 else str(facts.get("state", "")),
-        host=str(facts.get("host", "")),
+        state="lost" if silent > 0 else words("state"),
+        host=words("host"),
         pid=whole("pid"),
         supervisor=whole("supervisor"),
-        version=str(facts.get("version", "")),
-        queues=[str(name) for name in queues] if isinstance(queues, list) else [],
+        version=words("version"),
+        queues=[printable(str(name)) for name in queues] if isinstance(queues, list) else [],
         concurrency=whole("concurrency"),
         busy=whole("busy"),
         memory=whole("memory"),
@@ -77,6 +82,6 @@ def _row(id: str, said: str, silent: float) -> WorkerRow:
 def _facts(said: str) -> dict[str, Any]:
     try:
         facts = json.loads(said)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}

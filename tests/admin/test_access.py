@@ -1,6 +1,8 @@
 """The admin's pages: who may see and do what, and what happens without Redis."""
 
 import io
+import os
+import re
 from typing import Any
 
 import pytest
@@ -315,6 +317,31 @@ def test_without_redis_the_pages_say_so_and_the_admin_stays(web: Web, settings: 
             assert b"hunter2" not in answer.content
     assert "jobrecord" in text(user, "/admin/")
     text(user, f"{JOBS}email:1/history/")
+
+
+@pytest.mark.parametrize("away", ["", "sms"])
+def test_one_redis_away_takes_only_its_own_queues_along(
+    client: Redis, web: Web, settings: Any, away: str
+) -> None:
+    nowhere = "redis://127.0.0.1:1/0"
+    urls = {"": os.environ["REDIS_URL"], "sms": os.environ["REDIS_URL"].replace("/0", "/1")}
+    urls[away] = nowhere
+    settings.JOBS = {"URL": urls[""], "QUEUES": {"email": {}, "sms": {"URL": urls["sms"]}}}
+    here, there = ("email", "sms") if away else ("sms", "email")
+    id, user = fail(get_queue(here)), web(superuser=True)
+    client.sadd("jobs:queues", "sms")  # it was there once
+    for url in (QUEUES, f"{QUEUES}handlers/", WORKERS, JOBS, f"{JOBS}?state=waiting"):
+        html = text(user, url)
+        assert re.search(rf"left out: .*\b{there}\b", html)
+    assert user.get(JOBS).context["page"].rows[0].id == id
+    for url in (f"{QUEUES}live/", f"{JOBS}live/", f"{QUEUES}{here}/change/"):
+        assert "left out" not in text(user, url)
+    for url in (f"{QUEUES}{there}/change/", f"{JOBS}{there}:1/change/", f"{JOBS}bulk/{there}/1/"):
+        assert user.get(url).status_code == 503
+    assert user.post(JOBS, {"action": "retry", "job": f"{there}:1"}).status_code == 503
+    answer = user.post(JOBS, {"action": "retry-all", "until": "9e15"})
+    user.post(answer["Location"])
+    assert state(get_queue(here), id) == "active"
 
 
 def test_what_was_done_before_redis_went_is_in_the_history(

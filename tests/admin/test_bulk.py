@@ -7,10 +7,13 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
 
 from django_jobs import bulk
 from django_jobs.connection import get_queue
-from django_jobs.monitor import counts
+from django_jobs.monitor import counts, pages
 from django_jobs.queue import Queue
 from tests.admin.pages import JOBS, QUEUES, Web, fail, state
 from tests.admin.test_jobs import age
@@ -157,6 +160,61 @@ def test_two_people_press_retry_at_once(queue: Queue, web: Web) -> None:
     assert queue.stats().active == len(jobs)
 
 
+def test_what_somebody_else_takes_within_a_step_costs_nobody_their_turn(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [fail(queue) for _ in range(4)]
+    work, run_many = bulk.of_failed("retry", pages.failed([queue])), bulk.run_many
+
+    def after_others(client: Redis, calls: Any) -> Any:
+        queue.retry(jobs[0])
+        return run_many(client, calls)
+
+    monkeypatch.setattr(bulk, "run_many", after_others)
+    while not work.over:
+        work.step(get_queue, limit=2)
+    assert [state(queue, id) for id in jobs] == ["active"] * 4
+    assert (work.done, work.skipped) == (3, 1)
+
+
+def test_a_step_that_ends_half_way_keeps_what_it_did(queue: Queue) -> None:
+    for name in ("email", "sms"):
+        fail(get_queue(name))
+    work = bulk.of_failed("retry", pages.failed([queue, get_queue("sms")]))
+    bulk.save(queue, work)
+    nowhere = Queue("sms", Redis(port=1, retry=Retry(NoBackoff(), 0)))
+    with pytest.raises(RedisConnectionError):
+        bulk.go_on(queue, work.id, lambda name: nowhere if name == "sms" else queue)
+    kept = bulk.load(queue, work.id)
+    assert kept and (kept.done, kept.skipped, kept.over) == (1, 0, False)
+
+
+def test_a_job_that_cannot_be_retried_is_passed_over(queue: Queue) -> None:
+    held, free = fail(queue, unique="u"), fail(queue)
+    queue.push(None, "mail", unique="u")
+    work = bulk.of_failed("retry", pages.failed([queue]))
+    while not work.over:
+        work.step(get_queue, limit=1)
+    assert [state(queue, id) for id in (held, free)] == ["failed", "active"]
+    assert (work.done, work.skipped) == (1, 1)
+
+
+@pytest.mark.parametrize("kept", ["x", "1", "[]", "{}", '{"parts": [], "colour": 1}', "[" * 10_000])
+def test_what_is_no_work_is_not_found(queue: Queue, client: Redis, web: Web, kept: str) -> None:
+    queue.push()
+    client.set(f"{queue.root}:bulk:1", kept)
+    client.hset(f"{queue.root}:bulk:2", "a", "b")
+    user = web("view_job", "retry_job")
+    for id in "12":
+        assert user.get(f"{JOBS}bulk/email/{id}/").status_code == 404
+        assert user.post(f"{JOBS}bulk/email/{id}/").status_code == 404
+
+
+@pytest.mark.parametrize("id", ["email:bulk:", ":bulk:1", "email:bulk:a_2Fb", "a_2Fb:bulk:1"])
+def test_what_only_looks_like_work_leads_to_the_list(queue: Queue, web: Web, id: str) -> None:
+    assert web("view_job").get(f"{JOBS}{id}/change/")["Location"] == f"{JOBS}?"
+
+
 def test_a_retry_can_be_spread_over_a_time(queue: Queue, web: Web) -> None:
     jobs, user = [fail(queue) for _ in range(4)], web("view_job", "retry_job")
     finish(user, confirm(user, spread="600"))
@@ -167,7 +225,21 @@ def test_a_retry_can_be_spread_over_a_time(queue: Queue, web: Web) -> None:
     assert queue.stats().active == 1
 
 
-@pytest.mark.parametrize("spread", ["7", "-1", "x", "", "99999"])
+def test_forms_send_plain_numbers_where_pages_group_digits(
+    queue: Queue, web: Web, settings: Any
+) -> None:
+    settings.USE_THOUSAND_SEPARATOR = True
+    fail(queue)
+    user = web("view_job", "retry_job")
+    assert 'value="3600"' in user.post(JOBS, {"action": "retry-all"}).content.decode()
+    work = bulk.of_failed("retry", pages.failed([queue]))
+    work.total, work.done = 12_345, 5000
+    bulk.save(queue, work)
+    html = user.get(f"{JOBS}bulk/email/{work.id}/").content.decode()
+    assert 'max="12345" value="5000"' in html
+
+
+@pytest.mark.parametrize("spread", ["7", "-1", "x", "", "99999", "²", "9" * 5000])
 def test_another_spread_is_none(queue: Queue, web: Web, spread: str) -> None:
     jobs, user = [fail(queue), fail(queue)], web("view_job", "retry_job")
     finish(user, confirm(user, spread=spread))

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -63,6 +64,15 @@ def test_stop_retrying_keeps_the_job_among_the_failed(queue: Queue, web: Web) ->
     assert LogEntry.objects.filter(action_flag=2).count() == 2
     user.post(page_of(queue, id), {"action": "fail"})
     assert LogEntry.objects.count() == 2
+
+
+def test_half_a_pair_of_surrogates_breaks_no_page(queue: Queue, client: Redis, web: Web) -> None:
+    id, half = fail(queue), '"\\ud800"'
+    error = f'{{"exception": {half}, "message": {half}, "worker": {half}, "time": 1}}'
+    client.hset(f"{queue.root}:job:{id}", mapping={"error:1": error, "payload": half})
+    user = web("view_job", "view_job_payload")
+    for url in (JOBS, page_of(queue, id)):
+        text(user, url)
 
 
 def test_cancel(queue: Queue, web: Web) -> None:
@@ -132,6 +142,26 @@ def test_an_edit_of_what_somebody_else_edited_is_refused(queue: Queue, web: Web)
     assert state(queue, id) == "failed"
 
 
+def test_the_largest_payload_can_be_sent_as_the_form_sends_it(queue: Queue, web: Web) -> None:
+    id = fail(queue, ['"' * 500_000])
+    user, url = web(*EDITOR), page_of(queue, id, "edit")
+    page = user.get(url)
+    assert 'enctype="multipart/form-data"' in page.content.decode()
+    data = {"payload": page.context["text"], "seen": page.context["draft"].seen}
+    encoded = user.post(url, urlencode(data), content_type="application/x-www-form-urlencoded")
+    assert encoded.status_code == 400
+    assert user.post(url, data).status_code == 302
+    assert state(queue, id) == "active"
+
+
+def test_an_edit_says_that_the_unique_key_is_held(queue: Queue, web: Web) -> None:
+    id = fail(queue, unique="u")
+    queue.push(None, "mail", unique="u")
+    answer = edit(queue, web, id, "[1]")
+    assert "of the same unique key waits or runs" in answer.context["error"]
+    assert answer.context["text"] == "[1]"
+
+
 @pytest.mark.parametrize("codenames", [("edit_job",), ("view_job_payload",), ("retry_job",)])
 def test_edit_needs_both_permissions(queue: Queue, web: Web, codenames: tuple[str, ...]) -> None:
     id, user = fail(queue, {"order": 41}), web("view_job", *codenames)
@@ -195,6 +225,12 @@ def test_a_payload_that_is_no_json_can_be_mended(queue: Queue, client: Redis, we
     record = queue.job(id)
     assert record is not None
     assert record.payload == b"[1]"
+
+
+def test_a_payload_too_deep_to_be_indented_is_edited_as_it_is() -> None:
+    for depth in range(900, 1200, 20):
+        deep = Draft(b"[" * depth + b"]" * depth, Redactor(NAMES))
+        assert deep.text.count("[") == depth
 
 
 def test_half_a_pair_of_surrogates_is_not_lost_in_the_form() -> None:

@@ -205,13 +205,63 @@ def test_waiting_jobs_are_shown_in_the_order_of_their_turn(queue: Queue, web: We
 
 @pytest.mark.parametrize(
     "query",
-    ["p=99999", "all=1", "_facets=1", "state=nothing", "state=waiting&start=x", "time=year"]
+    [
+        "p=99999",
+        "all=1",
+        "state=waiting&start=123456789x",
+        "state=waiting&start=²",
+        "_facets=1",
+        "state=nothing",
+        "state=waiting&start=x",
+        "time=year",
+    ]
     + ["state=waiting&start=999999", "state=scheduled&after=1:2:3", "start=-1&state=waiting"]
     + ["before=1e999:a:b", "q=%00", "handler=%ff", "error=" + "x" * 5000, "q=a:b:c"],
 )
 def test_odd_parameters(queue: Queue, web: Web, query: str) -> None:
     fail(queue)
     text(web("view_job", "view_job_payload"), f"{JOBS}?{query}")
+
+
+def test_a_job_whose_unique_key_is_held_stays(queue: Queue, web: Web) -> None:
+    held, free = fail(queue, unique="u"), fail(queue)
+    queue.push(None, "mail", unique="u")
+    user = web("view_job", "retry_job")
+    data = {"action": "retry", "job": [f"email:{held}", f"email:{free}"]}
+    html = user.post(JOBS, data, follow=True).content.decode()
+    assert "1 job is retried." in html
+    assert "1 job stays: another one of its unique key waits or runs." in html
+    assert "moved on" not in html
+
+
+def test_a_score_may_be_infinite(queue: Queue, client: Redis, web: Web) -> None:
+    jobs = {queue.push(delay=60 + number) for number in range(60)}
+    client.zadd(f"{queue.root}:scheduled", dict.fromkeys(jobs, float("inf")))
+    user, found = web("view_job"), set()
+    first = user.get(f"{JOBS}?state=scheduled").context
+    for context in (first, user.get(JOBS + first["on"]).context):
+        found |= {row.id for row in context["page"].rows}
+    assert found == jobs
+
+
+@pytest.mark.parametrize("count", ["x", "-3", "9" * 5000])
+def test_a_group_whose_count_is_nonsense_is_left_out(
+    queue: Queue, client: Redis, web: Web, count: str
+) -> None:
+    fail(queue)
+    client.hset(f"{queue.root}:groups", "odd odd.Error", count)
+    errors = web("view_job").get(JOBS).context["errors"]
+    assert [error["group"].count for error in errors] == [1]
+
+
+def test_a_group_that_is_no_sorted_set_breaks_no_page(
+    queue: Queue, client: Redis, web: Web
+) -> None:
+    fail(queue)
+    client.set(f"{queue.root}:group:mail ValueError", "x")
+    user = web("view_job", "retry_job")
+    for url in (JOBS, f"{JOBS}?time=hour"):
+        assert len(user.get(url).context["page"].rows) == 1
 
 
 def test_cancel_selected(queue: Queue, web: Web) -> None:

@@ -172,3 +172,14 @@ def test_handlers_by_the_time_they_took(queue: Queue, client: Redis, web: Web) -
     rows = user.get(f"{QUEUES}handlers/?time=day").context["rows"]
     assert [row["stats"].handler for row in rows] == ["old"]
     assert "Nothing ran" not in text(user, f"{QUEUES}handlers/?time=nonsense")
+
+
+def test_odd_counts_break_no_page(queue: Queue, client: Redis, web: Web) -> None:
+    queue.push()
+    minute = int(counts.server_time(queue) // 60_000)
+    odd = dict.fromkeys(["a took:x", "a took:99999", "a took:²", "a what:3", "odd"], 1)
+    client.hset(f"{queue.root}:minute:{minute}", mapping={**odd, "a runs": 2, "runs": "x"})
+    user = web("view_queue")
+    (row,) = user.get(f"{QUEUES}handlers/").context["rows"]
+    assert (row["stats"].runs, row["took"]) == (2, [0.0, 0.0])
+    assert user.get(QUEUES).status_code == 200

@@ -7,9 +7,11 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from redis import Redis
 
+from django_jobs.connection import get_queue
 from django_jobs.monitor import counts
+from django_jobs.monitor.workers import all_workers
 from django_jobs.queue import Queue
-from tests.admin.pages import WORKERS, Web, text
+from tests.admin.pages import QUEUES, WORKERS, Web, text
 
 pytestmark = pytest.mark.django_db
 
@@ -102,3 +104,40 @@ def test_only_who_may_stop_workers_tells_them(queue: Queue, client: Redis, web: 
 
 def test_without_workers_the_page_says_how_to_start_one(client: Redis, web: Web) -> None:
     assert "manage.py runjobs" in text(web("view_worker"), WORKERS)
+
+
+@pytest.mark.parametrize(
+    "about", ["[" * 10_000, '{"host": "\\ud800", "state": "\\ud800", "queues": ["\\ud800"]}', "1"]
+)
+def test_odd_words_of_a_worker_break_no_page(
+    queue: Queue, client: Redis, web: Web, about: str
+) -> None:
+    queue.push()
+    start_worker(queue, client)
+    client.hset(f"{queue.root}:about", "w1", about)
+    assert "runjobs 0" in text(web("view_worker"), WORKERS)
+
+
+def test_what_a_worker_says_is_read_once_however_many_queues_it_serves(client: Redis) -> None:
+    queues = [get_queue(name) for name in ("a", "b", "c")]
+    for queue in queues:
+        start_worker(queue, client, queues=["a", "b", "c"], lease=1000 if queue.name == "b" else 1)
+    client.hdel("jobs:a:about", "w1")
+    client.delete("jobs:c:about")
+    client.config_resetstat()
+    (row,) = all_workers(queues)
+    assert (row.queues, row.state) == (["a", "b", "c"], "running")
+    assert client.info("commandstats")["cmdstat_hmget"]["calls"] == 2
+
+
+def test_numbers_in_groups_of_digits_break_no_page(
+    queue: Queue, client: Redis, web: Web, settings: Any
+) -> None:
+    settings.USE_THOUSAND_SEPARATOR = True
+    queue.push()
+    start_worker(queue, client, pid=12_346, supervisor=12_345)
+    user = web("view_worker", "view_queue")
+    html = text(user, WORKERS)
+    assert "runjobs 12345 on host" in html
+    assert ">12346<" in html
+    assert "host:12346" in text(user, f"{QUEUES}email/change/")

@@ -3,9 +3,12 @@
 import pytest
 from playwright.sync_api import Page, expect
 
+from django_jobs import bulk
 from django_jobs.connection import get_queue
+from django_jobs.monitor import pages
+from django_jobs.queue import Queue
 from tests.browser.conftest import OpenTab
-from tests.browser.pages import PAGES
+from tests.browser.pages import PAGES, path
 from tests.browser.shop import fail
 
 TEN_SECONDS = 10_000  # ms
@@ -51,6 +54,35 @@ def test_who_is_signed_out_is_told(page: Page) -> None:
     page.goto(PAGES["queues"]())
     page.context.clear_cookies()
     expect(page.get_by_role("status")).to_have_text("You are signed out.", timeout=TEN_SECONDS)
+
+
+def retry_all(queue: Queue) -> tuple[str, str]:
+    """Keep work whose step somebody else does for 3 s; return its path and its lock."""
+    work = bulk.of_failed("retry", pages.failed([queue]))
+    bulk.save(queue, work)
+    lock = f"{queue.root}:bulk:{work.id}:step"
+    queue.client.set(lock, 1, ex=3)
+    return path("jobrecord_bulk", queue.name, work.id), lock
+
+
+def test_a_tab_waits_while_another_one_does_a_step(page: Page) -> None:
+    url, _lock = retry_all(get_queue("billing"))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.method))
+    page.goto(url)
+    expect(page.locator("#jobs-said")).to_contain_text("retried.", timeout=TEN_SECONDS)
+    assert 1 < asked.count("POST") < 10
+
+
+def test_who_is_signed_out_gets_a_button_that_says_so(page: Page) -> None:
+    url, lock = retry_all(get_queue("billing"))
+    get_queue("billing").client.persist(lock)
+    page.goto(url)
+    page.context.clear_cookies(name="sessionid")
+    button = page.get_by_role("button", name="Go on")
+    expect(button).to_be_visible(timeout=TEN_SECONDS)
+    button.click()
+    expect(page.get_by_label("Username:")).to_be_visible()
 
 
 def test_all_of_a_page_are_selected_at_once(page: Page) -> None:

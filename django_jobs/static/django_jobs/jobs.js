@@ -52,14 +52,19 @@
   function bulk() {
     const bar = one("[data-jobs-bulk]"), form = one("#jobs-step");
     if (!bar || !form) return;
+    const button = form.querySelector("button");
     const step = async () => {
       let wait = 0;
       try {
         const answer = await fetch("", {
-          method: "POST", body: new FormData(form), headers: { Accept: "application/json" }, redirect: "error",
+          method: "POST", body: new FormData(form), headers: { Accept: "application/json" }, redirect: "manual",
         });
-        if (answer.status === 403 || answer.status === 404) return;
+        if (answer.type === "opaqueredirect" || answer.status === 403 || answer.status === 404) {
+          button.hidden = false; // it leads to what is wrong
+          return;
+        }
         const found = await answer.json();
+        if (bar.value === found.done) wait = 1000; // another tab does a step
         bar.value = found.done;
         one("#jobs-said").textContent = found.said;
         if (found.over) {
@@ -71,7 +76,7 @@
       } catch { wait = 5000; }
       setTimeout(step, wait);
     };
-    form.querySelector("button").hidden = true;
+    button.hidden = true;
     step();
   }
 
