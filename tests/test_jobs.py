@@ -131,6 +131,7 @@ class Screen:
 
 def test_list_shows_failures_newest_first_with_what_went_wrong(email: Queue) -> None:
     first = fail(email, error=KeyError("order"))
+    email.client.zincrby(f"{email.root}:failed", -5, first)  # not in the same millisecond
     second = fail(get_queue(), "shop.print", TimeoutError(f"no answer, token={SECRET}"))
     head, *lines = jobs("list").splitlines()
     assert head.split() == ["job", "failed", "handler", "error"]
@@ -799,7 +800,13 @@ def test_a_table_is_cut_in_its_widest_column_only_and_not_below_what_can_be_read
     assert table(["a", "b", "c"], rows, None, whole="").splitlines()[1].endswith("y  z")
 
 
-ARGUMENTS = {"show": ["x"], "retry": ["--all"], "discard": ["x"], "cancel": ["--all"]}
+ARGUMENTS = {
+    "show": ["x"],
+    "interrupt": ["x"],
+    "retry": ["--all"],
+    "discard": ["x"],
+    "cancel": ["--all"],
+}
 ARGUMENTS |= {word: ["--all"] for word in ("pause", "resume", "quiet", "stop")}
 
 
@@ -840,3 +847,18 @@ def test_redis_that_dies_half_way_is_a_sentence_that_counts(
         r" The same command goes on with the others\.",
         said.splitlines()[-1],
     )
+
+
+def test_what_runs_is_interrupted_by_its_id(email: Queue, client: Redis) -> None:
+    runs, waits = email.push({}, priority=1), email.push()
+    register(email, "w1")
+    (claimed,) = claim(email, slots=1)
+    assert claimed.id == runs
+    with pytest.raises(CommandError, match="is processing: only .* `jobs interrupt` stops it"):
+        jobs("retry", runs)
+    with pytest.raises(CommandError, match="is active: only processing jobs can be interrupted"):
+        jobs("interrupt", waits)
+    assert jobs("interrupt", runs, "--dry-run") == "1 job would be interrupted.\n"
+    assert not client.exists(f"{email.root}:stops")
+    assert parsed("interrupt", runs) == {"interrupted": 1, "left_alone": 0}
+    assert client.hgetall(f"{email.root}:stops") == {runs.encode(): b"w1"}

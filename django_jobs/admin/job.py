@@ -142,18 +142,24 @@ class JobPages(BulkPages):
     def act_on_one(self, request: HttpRequest, queue: Queue | None, object_id: str) -> None:
         """Do what the form says."""
         action = request.POST.get("action", "")
-        if action not in ("retry", "discard", "cancel", "fail"):
+        if action not in ("retry", "discard", "cancel", "fail", "stop"):
             raise PermissionDenied
-        self.demand(request, "cancel_job" if action == "fail" else f"{action}_job")
-        if action != "fail":
+        self.demand(request, "cancel_job" if action in ("fail", "stop") else f"{action}_job")
+        if action not in ("fail", "stop"):
             self.act_on(request, action, [object_id])
             return
+        id = object_id.partition(":")[2]
         reason = _("Stopped by %(user)s.") % {"user": request.user.get_username()}
-        if queue is None or not queue.fail(object_id.partition(":")[2], reason):
+        if queue is None or not (queue.stop(id) if action == "stop" else queue.fail(id, reason)):
             messages.warning(request, _("The job had already moved on: nothing was changed."))
             return
-        self.record(request, [JobRecord(id=object_id)], CHANGE, _("Stopped retrying."))
-        messages.success(request, _("The job is among the failed now."))
+        did = {"fail": _("Stopped retrying."), "stop": _("Told to stop.")}
+        said = {
+            "fail": _("The job is among the failed now."),
+            "stop": _("The job was told to stop: within seconds it is among the failed."),
+        }
+        self.record(request, [JobRecord(id=object_id)], CHANGE, did[action])
+        messages.success(request, said[action])
 
     def gone(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return to the list, or to the page of the bulk work that the history links to."""

@@ -1,4 +1,4 @@
-"""The words that change jobs, one or many: retry, discard, cancel."""
+"""The words that change jobs, one or many: retry, discard, cancel, interrupt."""
 
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,13 +25,23 @@ from django_jobs.scanning import chunks
 from django_jobs.scripts import Call, get_script
 
 Steps = Iterator[tuple[int, int]]  # how many jobs were moved so far, and how many were looked at
-DONE = {"retry": "retried", "discard": "discarded", "cancel": "cancelled"}
-FROM = {"retry": ("failed",), "discard": ("failed",), "cancel": WAITING}
+DONE = {
+    "retry": "retried",
+    "discard": "discarded",
+    "cancel": "cancelled",
+    "interrupt": "interrupted",
+}
+FROM = {
+    "retry": ("failed",),
+    "discard": ("failed",),
+    "cancel": WAITING,
+    "interrupt": ("processing",),
+}
 INSTEAD = {
     "failed": "`jobs discard` deletes it.",
     "active": "`jobs cancel` deletes it.",
     "scheduled": "`jobs cancel` deletes it.",
-    "processing": "`jobs show` tells which worker runs it.",
+    "processing": "`jobs interrupt` stops it.",
     "succeeded": "It is deleted by itself.",
 }
 FILTERS = ("handler", "error", "since", "older_than", "state")
@@ -51,6 +61,11 @@ def discard(terminal: Terminal, options: Namespace) -> None:
 def cancel(terminal: Terminal, options: Namespace) -> None:
     """Delete jobs that wait."""
     _move(terminal, options, "cancel")
+
+
+def interrupt(terminal: Terminal, options: Namespace) -> None:
+    """Stop jobs that run; their workers hear it at the next beat."""
+    _move_named(terminal, options, "interrupt", queues_of(options.queue))
 
 
 def _move(terminal: Terminal, options: Namespace, action: str) -> None:
@@ -176,5 +191,6 @@ def _named_steps(action: str, found: Sequence[tuple[Queue, str]], delay: float) 
     moved = 0
     for place, (queue, id) in enumerate(found):
         more = (round(delay * place),) if action == "retry" else ()
-        moved += run(queue.client, Call(get_script(action), queue.keys, (id, *more))) == 1
+        script = get_script("stop" if action == "interrupt" else action)
+        moved += run(queue.client, Call(script, queue.keys, (id, *more))) == 1
         yield moved, place + 1

@@ -101,6 +101,12 @@ WORDS = {
         ("--queue", "--handler", *MOVING),
         (IDS, ("--state", WAITING)),
     ),
+    "interrupt": Word(
+        "stop jobs that run",
+        moving.interrupt,
+        ("--queue", "--dry-run"),
+        (("ids", {**IDS[1], "nargs": "+"}),),
+    ),
     "pause": Word("let workers claim nothing of a queue", telling.pause, ("--all",), (QUEUES,)),
     "resume": Word("let workers claim again", telling.resume, ("--all",), (QUEUES,)),
     "workers": Word("the workers of runjobs", overview.workers, ("--queue",)),

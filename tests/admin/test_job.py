@@ -13,6 +13,7 @@ from django_jobs.admin.editing import Draft
 from django_jobs.queue import Queue
 from django_jobs.redact import HIDDEN, NAMES, Redactor
 from tests.admin.pages import JOBS, Web, fail, page_of, state, text
+from tests.test_transitions import claim, register
 
 pytestmark = pytest.mark.django_db
 
@@ -82,13 +83,13 @@ def test_cancel(queue: Queue, web: Web) -> None:
     assert LogEntry.objects.get().get_change_message() == "Cancelled."
 
 
-def test_a_running_job_has_no_buttons(queue: Queue, web: Web) -> None:
+def test_a_running_job_can_only_be_stopped(queue: Queue, web: Web) -> None:
     user = web("view_job", "cancel_job", "retry_job", "discard_job")
 
     def look(job: Any) -> None:
         html = text(user, page_of(queue, job.id))
         assert ">Running<" in html
-        assert 'name="action"' not in html
+        assert html.count('name="action"') == html.count('value="stop"') == 1
         for action in ("cancel", "fail", "retry", "discard"):
             user.post(page_of(queue, job.id), {"action": action})
         assert state(queue, job.id) == "processing"
@@ -269,3 +270,21 @@ def test_what_is_no_traceback_is_shown_as_it_is() -> None:
 def test_without_own_code_the_last_frame_is_open() -> None:
     only = TRACEBACK.replace("/app/", "/usr/lib/python3.12/")
     assert [part.open for part in frames.parts(only) if part.path] == [False, True]
+
+
+def test_a_job_that_runs_is_told_to_stop(queue: Queue, client: Redis, web: Web) -> None:
+    id = queue.push()
+    register(queue, "w1")
+    claim(queue)
+    looking, url = web("view_job"), page_of(queue, id)
+    assert 'value="stop"' not in text(looking, url)
+    assert looking.post(url, {"action": "stop"}).status_code == 403
+    assert not client.exists(f"{queue.root}:stops")
+    user = web("view_job", "cancel_job")
+    assert 'value="stop"' in text(user, url)
+    user.post(url, {"action": "stop"})
+    assert client.hgetall(f"{queue.root}:stops") == {id.encode(): b"w1"}
+    assert LogEntry.objects.get().get_change_message() == "Told to stop."
+    waits = queue.push()
+    user.post(page_of(queue, waits), {"action": "stop"})
+    assert client.hlen(f"{queue.root}:stops") == 1
