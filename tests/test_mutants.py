@@ -259,8 +259,8 @@ MUTANTS = [
     ),
     Mutant(
         "an empty group is forgotten",
-        "if redis.call('HINCRBY', root .. ':groups', group, -1) < 1 then",
-        "if redis.call('HINCRBY', root .. ':groups', group, -1) < 0 then",
+        "type(left) == 'number' and left < 1",
+        "type(left) == 'number' and left < 0",
     ),
     Mutant("garbage has a group of its own", "if exception == 'Garbage' then return '?' end", ""),
     Mutant(
