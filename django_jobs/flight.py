@@ -98,12 +98,16 @@ class FlightTable:
     def start(self, slot: int, deadline: float) -> None:
         """Say that the job runs; a deadline of 0 is none."""
         if deadline:
-            self.set_deadline(slot, deadline)
+            _DEADLINE.pack_into(self._view, self._at[slot], deadline)
         self._view[_HEADER.size + slot] = STARTED
 
-    def set_deadline(self, slot: int, deadline: float) -> None:
-        """Say when the run must have ended, in monotonic seconds."""
-        _DEADLINE.pack_into(self._view, self._at[slot], deadline)
+    def limit(self, queue: str, id: str, deadline: float) -> None:
+        """Let a job's run have ended by then (monotonic), unless its deadline is nearer."""
+        for slot in range(self.slots):
+            found = self._read(slot, self._view[_HEADER.size + slot])
+            near = 0 < found.deadline <= deadline
+            if found.state and (found.queue, found.id) == (queue, id) and not near:
+                _DEADLINE.pack_into(self._view, self._at[slot], deadline)
 
     def succeed(self, slot: int) -> None:
         """Say that the run succeeded."""

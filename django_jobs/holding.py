@@ -4,7 +4,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from math import inf
 
 from django_jobs import flight
 from django_jobs.exceptions import JobStopped, JobTimeout, LeaseLost
@@ -89,9 +88,8 @@ class Holding:
             if claimed.id == id and not claimed.stopped:
                 log.info("Job %s of queue %s is to be stopped.", id, queue)
                 claimed.stopped = True
-                deadline = min(self._limits.get(claimed, inf), time.monotonic() + STOP_GRACE)
-                self._limits[claimed] = deadline
-                self.table.set_deadline(claimed.slot, deadline)
+                deadline = time.monotonic() + STOP_GRACE
+                self._limits[claimed] = min(self._limits.get(claimed, deadline), deadline)
 
     def lose(self, claimed: Claimed) -> None:
         """Drop a job that is another worker's now; its slot is free when its run has ended."""

@@ -20,6 +20,7 @@ from redis.retry import Retry
 from django_jobs import flight, grave
 from django_jobs.child import STOP_SIGNALS, Child, OpenQueue, start_child
 from django_jobs.claims import BEATS_PER_LEASE, beat_call, report_call
+from django_jobs.holding import STOP_GRACE
 from django_jobs.line import Line, checked
 from django_jobs.queue import Queue
 from django_jobs.worker import RECYCLE
@@ -251,18 +252,19 @@ class Supervisor:
             self._signals = 1
         for order in orders:
             if order.startswith(b"job "):
-                _, number, id = order.split(b" ", 2)
-                for child in self._children:
-                    child.tell(
-                        "stop job",
-                        self._queues[int(number) - 1].name,
-                        id.decode("utf-8", "replace"),
-                    )
+                _, number, id = order.decode("utf-8", "replace").split(" ", 2)
+                self._stop_job(self._queues[int(number) - 1].name, id)
         if b"quiet" in orders and not self._quiet:
             log.info("Told to go quiet: jobs under way go on, no others are claimed.")
             self._quiet = True
             for child in self._children:
                 child.tell("quiet")
+
+    def _stop_job(self, queue: str, id: str) -> None:
+        """Pass it on, and mind the deadline here: a run that holds the GIL hears nothing."""
+        for child in self._children:
+            child.table.limit(queue, id, time.monotonic() + STOP_GRACE)
+            child.tell("stop job", queue, id)
 
     def _find_queues(self) -> None:
         names = self._discover() if self._discover else []

@@ -72,6 +72,19 @@ def test_a_payload_that_is_not_json_fails_and_delays_nobody(site: Site) -> None:
     assert tree.poll() is None
 
 
+def test_a_run_that_hears_nothing_is_stopped_with_its_process(site: Site) -> None:
+    tree = site.ready()
+    (deaf,) = site.push("fault.hold_gil", {"seconds": 120})
+    site.wait_began([deaf])
+    assert site.queue.stop(deaf)
+    wait_until(lambda: deaf in site.failed(), 20)
+    record = site.failed()[deaf]
+    assert (record.exception, record.attempts) == ("django_jobs.exceptions.JobStopped", 1)
+    push_six(site, AT_ONCE)
+    site.account()
+    assert tree.poll() is None
+
+
 @pytest.mark.soak
 def test_who_always_ran_beside_the_poison_does_not_fail(site: Site) -> None:
     site.ready("--concurrency", "4")
