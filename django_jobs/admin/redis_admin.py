@@ -103,7 +103,8 @@ class RedisAdmin(Stock):
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Model | None:
         """Return a stand-in, also for what is gone: its history is not."""
-        return self.model(id=object_id)  # type: ignore[no-any-return]
+        stand_in: Model = self.model(id=object_id)
+        return stand_in
 
     @guarded
     def history_view(
