@@ -22,6 +22,7 @@ from redis.exceptions import (
 from django_jobs.conf import get_settings, problems, without_password
 from django_jobs.connection import declared_queues, get_client, redis_urls
 from django_jobs.exceptions import JobsError
+from django_jobs.schedules import schedule_problems
 
 NO_ANSWER = "django_jobs.E002"
 LISTPACK = 1024  # bytes
@@ -30,6 +31,7 @@ LISTPACK = 1024  # bytes
 def register_all() -> None:
     """Hand the checks to Django; the one that asks Redis is for `check --deploy`."""
     register(check_settings, "jobs")
+    register(check_schedules, "jobs")
     register(check_names, "jobs")
     register(check_redis, "jobs", deploy=True)
 
@@ -55,6 +57,13 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             id="django_jobs.W001",
         )
     ]
+
+
+def check_schedules(**_: Any) -> list[CheckMessage]:
+    """Name every schedule that cannot be used."""
+    if problems(getattr(settings, "JOBS", {})):
+        return []
+    return [Error(problem, id="django_jobs.E006") for problem in schedule_problems()]
 
 
 def check_names(**_: Any) -> list[CheckMessage]:

@@ -39,6 +39,7 @@ class Settings:
     URL: str = ""
     PREFIX: str = "jobs"
     QUEUES: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    SCHEDULES: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     LEASE: float = 15.0  # seconds
     MAX_PAYLOAD: int = 1_048_576  # bytes
     UNKNOWN_HANDLER_WAIT: float = 900.0  # seconds
@@ -162,10 +163,24 @@ def _check(name: str, value: Any) -> None:
         check_max_attempts(value)
     if name == "BACKOFF" and (problem := backoff.problem(value)):
         raise ValueError(f"{problem}.")
+    if name == "SCHEDULES":
+        _check_schedules(value)
     if name in ("REDACT", "MIDDLEWARE"):
         _check_names(value)
     if name in RANGES and not (value is None and name in ("TIMEOUT", "FAILED_TTL")):
         _check_range(value, *RANGES[name])
+
+
+def _check_schedules(value: object) -> None:
+    """Look at what everybody needs: that the queues can be told. The rest is in `schedules`."""
+    if not isinstance(value, Mapping) or not all(isinstance(v, Mapping) for v in value.values()):
+        raise ValueError("it is not a dictionary of names, and of a dictionary for each.")
+    for name, one in value.items():
+        if "queue" in one:
+            try:
+                keys.root("", one["queue"])
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"schedule {name!r}: {error}") from error
 
 
 def _check_names(value: object) -> None:

@@ -47,6 +47,14 @@ class NewJob:
 
     def arguments(self) -> list[str | int]:
         """Return what the push script takes for this job."""
+        fields = self.fields()
+        return [
+            *(self.id, self.due, self.expires, self.priority, self.unique, len(fields)),
+            *fields,
+        ]
+
+    def fields(self) -> list[str | int]:
+        """Return the fields and values of its hash."""
         fields: list[str | int] = ["handler", self.handler, "payload", self.payload]
         if self.max_attempts != MAX_ATTEMPTS:
             fields += ["max_attempts", self.max_attempts]
@@ -58,10 +66,7 @@ class NewJob:
             fields += ["priority", self.priority]
         if len(fields) > 4 + 2 * (self.max_attempts != MAX_ATTEMPTS):
             fields += ["more", 1]  # that there is something which few jobs have
-        return [
-            *(self.id, self.due, self.expires, self.priority, self.unique, len(fields)),
-            *fields,
-        ]
+        return fields
 
 
 def new_job(

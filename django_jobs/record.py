@@ -69,6 +69,8 @@ class JobRecord:
     result: bytes  # JSON; empty if there is none
     group: str
     unique: str
+    schedule: str  # that pushed it, for its occurrence at `occurrence`
+    occurrence: datetime | None
     errors: tuple[Attempt, ...]
     edited: tuple[tuple[int, bytes], ...]  # payloads it had before, and the token of the run
 
@@ -107,11 +109,15 @@ class JobRecord:
             result=fields.get("result", b""),
             group=_text(fields.get("group", b"")),
             unique=_text(fields.get("unique") or fields.get("unique_start", b"")),
+            schedule=_text(fields.get("schedule", b"")),
+            occurrence=moment(number("occurrence")),
             errors=_errors(fields),
-            edited=tuple(
-                (token, fields[f"payload:{token}"]) for token in _tokens(fields, "payload")
-            ),
+            edited=_edited(fields),
         )
+
+
+def _edited(fields: dict[str, bytes]) -> tuple[tuple[int, bytes], ...]:
+    return tuple((token, fields[f"payload:{token}"]) for token in _tokens(fields, "payload"))
 
 
 def _errors(fields: dict[str, bytes]) -> tuple[Attempt, ...]:

@@ -25,6 +25,7 @@ from django_jobs.exceptions import JobsError
 from django_jobs.handlers import all_handlers
 from django_jobs.outcome import Policy
 from django_jobs.queue import Queue
+from django_jobs.schedules import Introduction, all_schedules
 from django_jobs.supervisor import Supervisor
 from django_jobs.worker_options import WorkerOptions
 
@@ -150,6 +151,7 @@ def make_supervisor(
         shutdown_timeout=shutdown_timeout,
         discover=all_queue_names if grow else None,
         before_fork=connections.close_all,
+        introduce=Introduction(all_schedules()),
     )
 
 

@@ -13,11 +13,18 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "lua"
 PRELUDE = ("_keys", "_place", "_errors", "_unique", "_groups", "_return", "_operate")
 PRELUDE_OF = {
-    "claim": ("_waiting", "_claim", "_start", "_take", "_alarm"),
+    "claim": ("_waiting", "_claim", "_start", "_take", "_alarm", "_due"),
+    "define": ("_schedules", "_define"),
     "empty": ("_waiting", "_claim"),
+    "fire": ("_push", "_schedules", "_fire"),
+    "pause_schedule": ("_schedules",),
     "push": ("_push",),
+    "remove_schedule": ("_schedules",),
+    "resume_schedule": ("_schedules",),
     "retry": ("_revive",),
     "edit": ("_revive",),
+    "run_schedule": ("_push", "_schedules", "_fire"),
+    "schedules": ("_schedules",),
     "sweep": ("_sweep",),
 }
 

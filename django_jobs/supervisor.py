@@ -23,6 +23,7 @@ from django_jobs.claims import BEATS_PER_LEASE, beat_call, report_call
 from django_jobs.holding import STOP_GRACE
 from django_jobs.line import Line, checked
 from django_jobs.queue import Queue
+from django_jobs.scripts import Call
 from django_jobs.worker import RECYCLE
 from django_jobs.worker_options import WorkerOptions
 
@@ -48,6 +49,7 @@ class Supervisor:
         shutdown_timeout: float = 25.0,
         discover: Callable[[], list[str]] | None = None,
         before_fork: Callable[[], None] = lambda: None,
+        introduce: Callable[[Queue], Sequence[Call]] = lambda _: (),
     ) -> None:
         self._queues = list(queues)
         self._open_queue = open_queue
@@ -55,6 +57,8 @@ class Supervisor:
         self._shutdown_timeout = shutdown_timeout
         self._discover = discover
         self._before_fork = before_fork
+        self._introduce = introduce
+        self._introduced: set[str] = set()
         self._line = Line(
             queues[0].client,
             socket_timeout=BEAT_TIMEOUT,
@@ -228,6 +232,7 @@ class Supervisor:
         try:
             _, told = checked(self._line.run([beat, report_call(self._queues, about)]))
             self._follow(told)
+            self._tell_of_queues()
             self._find_queues()
         except (RedisError, OSError) as error:
             self._line.close()
@@ -236,6 +241,13 @@ class Supervisor:
             self._silent = True
         else:
             self._silent = False
+
+    def _tell_of_queues(self) -> None:
+        """Send what is to be said of a queue once workers serve it."""
+        for queue in self._queues:
+            if queue.name not in self._introduced:
+                checked(self._line.run(self._introduce(queue)))
+                self._introduced.add(queue.name)
 
     def _about(self) -> dict[str, str]:
         """Return each worker's id, and what is told of it to whoever looks."""

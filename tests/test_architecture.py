@@ -17,12 +17,13 @@ MODULES = sorted(
 
 # Each module imports only from rows above its own.
 LAYERS = [
-    {"exceptions", "signals", "keys", "backoff", "caught", "redact", "reload", "version"},
+    {"exceptions", "signals", "keys", "backoff", "caught", "redact", "reload", "rhythm", "version"},
     {"job", "handlers", "flight", "embedded", "beats", "failure", "databases"},
     {"conf", "options", "record", "scripts"},
-    {"line"},
+    {"line", "schedule"},
     {"claims"},
     {"solo", "settle"},
+    {"scheduling"},
     {"queue"},
     {"scanning"},
     {"monitor", "invariants"},
@@ -36,7 +37,8 @@ LAYERS = [
     {"child"},
     {"supervisor"},
     {"connection"},
-    {"push", "runner"},
+    {"push", "schedules"},
+    {"runner"},
     {"checks", "results", "testing"},
     {"operators"},
     {"models", "templatetags"},
@@ -44,7 +46,7 @@ LAYERS = [
     {"apps", "__init__"},
 ]
 ROW = {name: number for number, row in enumerate(LAYERS) for name in row}
-CORE = {name for row in LAYERS[:11] for name in row} - {"conf"}
+CORE = {name for row in LAYERS[:12] for name in row} - {"conf"}
 
 
 def own_imports(tree: ast.AST) -> Iterator[str]:
