@@ -11,14 +11,26 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "lua"
-PRELUDE = ("_keys", "_place", "_errors", "_unique", "_groups", "_return", "_operate")
+PRELUDE = (
+    "_keys",
+    "_limits",
+    "_held",
+    "_place",
+    "_errors",
+    "_unique",
+    "_groups",
+    "_return",
+    "_operate",
+)
 PRELUDE_OF = {
-    "claim": ("_waiting", "_claim", "_start", "_take", "_alarm"),
+    "claim": ("_admit", "_waiting", "_claim", "_start", "_room", "_turns", "_take", "_alarm"),
     "empty": ("_waiting", "_claim"),
     "push": ("_push",),
     "retry": ("_revive",),
     "edit": ("_revive",),
-    "sweep": ("_sweep",),
+    "configure": ("_force",),
+    "limit": ("_force",),
+    "sweep": ("_sweep", "_forget"),
 }
 
 Value = str | bytes | int | float
