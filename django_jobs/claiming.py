@@ -121,7 +121,8 @@ class Claiming:
         if answer.look is not None:
             self.look_at = min(self.look_at, time.monotonic() + answer.look)
         waiting = set(answer.states.values()) & {"closed", "unregistered", "seen"}
-        self.found_nothing = not (waiting or answer.jobs or answer.left or fires)
+        waits = answer.jobs or answer.left or answer.limited or fires
+        self.found_nothing = not (waiting or waits)
         self._mind(answer.states)
         return True
 

@@ -18,6 +18,7 @@ from django_jobs import keys
 from django_jobs.exceptions import Empty, LeaseLost, PushError, UniqueHeld
 from django_jobs.failure import Failure
 from django_jobs.job import MAX_ATTEMPTS, Claimed, Job, encode_payload
+from django_jobs.limits import Limits
 from django_jobs.line import run, run_many
 from django_jobs.options import JobOptions, NewJob, new_job
 from django_jobs.record import JobRecord, Stats
@@ -219,6 +220,20 @@ class Queue(Scheduling):
     def order(self, worker: str, what: str) -> bool:
         """Tell a worker's supervisor to go `quiet` or to `stop`; it hears it at its next beat."""
         return self._did("order", worker, what)
+
+    def limit(self, limits: Limits) -> bool:
+        """Limit this queue, over all workers, whatever the settings say; no limits are none."""
+        return self._did("limit", str(limits))
+
+    def limit_as_set(self) -> bool:
+        """Take `limit` back: what the settings say counts again."""
+        return self._did("limit", "settings")
+
+    def limits(self) -> Limits:
+        """Return the limits in force."""
+        redis: Any = self.client
+        found = redis.hget(f"{self.root}:meta", "limits") or b""
+        return Limits.read(found.decode("utf-8", "replace"))
 
     def pause(self) -> bool:
         """Let workers claim nothing more from this queue; what runs goes on."""

@@ -1,16 +1,19 @@
 """A schedule: what code declares, what claim says of it when it is due, how it stands in Redis."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django_jobs.options import NewJob
+from django_jobs.options import JobOptions, NewJob
 from django_jobs.record import moment
 from django_jobs.rhythm import Rhythm
 
 LATE = 60_000  # ms; an occurrence that is later than this was missed
-OPTIONS = ("priority", "max_attempts", "timeout", "unique", "expires")
+OPTIONS = [
+    name for name in JobOptions.__annotations__ if name not in ("delay", "run_at", "replace")
+]
+RHYTHM = ("cron", "every", "timezone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +26,14 @@ class Schedule:
     missed: str
     job: NewJob
 
-    def arguments(self, now: int) -> list[str | int]:
-        """Return what the define script takes for it; `now` is the server's clock in ms."""
-        fields = self.job.fields()
-        more: list[tuple[str, str | int]] = [
-            ("unique", self.job.unique),
-            ("expires", self.job.expires),
-            ("cron", self.rhythm.cron),
-            ("every", self.rhythm.every),
-            ("timezone", self.rhythm.timezone),
-            ("missed", self.missed),
-        ]
-        fields += [word for field in more if field[1] for word in field]
-        return [self.name, self.rhythm.after(now), len(fields), *fields]
+    def arguments(self) -> list[str | int]:
+        """Return what the define script takes for it."""
+        options, fields = self.job.parts()
+        rhythm: list[str | int] = ["every", self.rhythm.every]
+        if self.rhythm.cron:
+            rhythm = ["cron", self.rhythm.cron, "timezone", self.rhythm.timezone]
+        words = [*options, *fields, *rhythm, "missed", self.missed]
+        return [self.name, len(words), *words]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +42,27 @@ class Due:
 
     queue: str
     name: bytes
-    due: bytes
-    since: bytes
+    due: bytes  # 0 if nobody has said yet when it is
     missed: str
+    raw: tuple[bytes, ...]
     rhythm: Rhythm
 
     @classmethod
     def of(cls, queue: str, row: Sequence[Any]) -> "Due":
         """Read what claim says of a schedule; the queue's place in the order comes first."""
-        _, name, due, since, missed, *rhythm = row
-        return cls(queue, name, due, since or b"", _text(missed), _rhythm(*rhythm))
+        _, name, due, missed, *raw = row
+        return cls(queue, name, due, _text(missed), tuple(v or b"" for v in raw), _rhythm(raw))
 
-    def decide(self, now: int) -> tuple[bool, int]:
-        """Return whether a job is pushed, and when the next one is due; `now` is Redis' clock.
+    def arguments(self, now: int, id: str) -> list[str | bytes | int]:
+        """Return what the fire script takes, with the id of a new job; `now` is Redis' clock.
 
-        Raises ValueError if this machine cannot tell.
+        Raises ValueError if this machine cannot tell when it is due next.
         """
         due = float(self.due)
-        if now - due <= LATE:
-            return True, self.rhythm.after(int(due))
-        return self.missed == "once", self.rhythm.after(now)
+        in_time = now - due <= LATE
+        pushed = due and (in_time or self.missed == "once")
+        then = self.rhythm.after(int(due) if in_time else now)
+        return [self.name, self.due, *self.raw, then, id if pushed else "", int(due > 0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +85,15 @@ class ScheduleRecord:
     rhythm: Rhythm
     missed: str
     project: str
-    since: str  # when the supervisor that defined it started, in ms
     options: dict[str, str]  # what else its jobs are pushed with
     paused: bool
-    next_at: datetime | None
+    next_at: datetime | None  # None: paused, or no worker has said yet
     late: float  # seconds since it was due; below 0 it is not yet
     recent: tuple[Occurrence, ...]  # the newest first
 
     @property
     def overdue(self) -> bool:
-        """Say whether it should long have been run: no worker serves its queue."""
+        """Say whether it should have been run long ago: no worker serves its queue."""
         return self.late > LATE / 1000
 
     @classmethod
@@ -104,35 +102,34 @@ class ScheduleRecord:
     ) -> "ScheduleRecord":
         """Read what the schedules script says of one."""
         fields = {_text(k): v for k, v in zip(flat[::2], flat[1::2], strict=True)}
-        paused = due == b"inf"
+        at = 0.0 if due == b"inf" else float(due)
         return cls(
             name=_text(name),
             queue=queue,
             handler=_text(fields.get("handler")),
             payload=fields.get("payload", b""),
-            rhythm=_rhythm(*(fields.get(name) for name in ("cron", "every", "timezone"))),
+            rhythm=_rhythm([fields.get(name) for name in RHYTHM]),
             missed=_text(fields.get("missed")),
             project=_text(fields.get("project")),
-            since=_text(fields.get("since")),
             options={name: _text(fields[name]) for name in OPTIONS if name in fields},
-            paused=paused,
-            next_at=None if paused else moment(float(due)),
-            late=0.0 if paused else (now - float(due)) / 1000,
+            paused=due == b"inf",
+            next_at=moment(at),
+            late=(now - at) / 1000 if at else 0.0,
             recent=tuple(_occurrences(_text(fields.get("recent")).split("\n"))),
         )
 
 
-def _occurrences(lines: Iterable[str]) -> Iterable[Occurrence]:
+def _occurrences(lines: Iterable[str]) -> Iterator[Occurrence]:
     for line in lines:
         at, _, what = line.partition(" ")
         kind, _, job = what.partition(" ")
         if kind:
-            yield Occurrence(moment(float(at)) if at.isdigit() else None, kind, job)
+            yield Occurrence(moment(float(at)) if at.isdecimal() else None, kind, job)
 
 
-def _rhythm(cron: bytes | None, every: bytes | None, timezone: bytes | None) -> Rhythm:
-    number = _text(every)
-    return Rhythm(_text(cron), int(number) if number.isdecimal() else 0, _text(timezone))
+def _rhythm(raw: Sequence[bytes | None]) -> Rhythm:
+    cron, every, timezone = map(_text, raw)
+    return Rhythm(cron, int(every) if every.isdecimal() else 0, timezone)
 
 
 def _text(value: bytes | None) -> str:

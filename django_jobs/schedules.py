@@ -1,6 +1,6 @@
-"""The schedules that code declares, by `@handler` and in JOBS["SCHEDULES"], and who tells Redis."""
+"""The schedules that code declares: by `@handler`, and in JOBS["SCHEDULES"]."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -13,10 +13,8 @@ from django_jobs.connection import get_queue
 from django_jobs.exceptions import JobsError
 from django_jobs.handlers import all_handlers, get_handler
 from django_jobs.options import JobOptions, new_job
-from django_jobs.queue import Queue
 from django_jobs.rhythm import Rhythm, check_missed, read_rhythm
 from django_jobs.schedule import OPTIONS, Schedule
-from django_jobs.scripts import Call
 
 KNOWN = ("handler", "payload", "cron", "every", "timezone", "missed", "queue", *OPTIONS)
 Raw = Mapping[str, Any]
@@ -38,21 +36,9 @@ def schedule_problems() -> list[str]:
     return found
 
 
-class Introduction:
-    """Tells Redis, queue by queue, the schedules of this code, as of when it started."""
-
-    def __init__(self, schedules: Sequence[Schedule]) -> None:
-        self._schedules = schedules
-        self._since = 0
-
-    def __call__(self, queue: Queue) -> list[Call]:
-        """Return what defines a queue's schedules. Raises RedisError."""
-        clock: Any = queue.client.time()
-        now = clock[0] * 1000 + clock[1] // 1000
-        self._since = self._since or now
-        project = (django_settings.SETTINGS_MODULE or "").partition(".")[0]
-        mine = [schedule for schedule in self._schedules if schedule.queue == queue.name]
-        return [queue.define(project, self._since, now, mine)]
+def project() -> str:
+    """Return whose schedules these are; others that share a queue keep theirs."""
+    return (django_settings.SETTINGS_MODULE or "").partition(".")[0]
 
 
 def _declared() -> Iterator[tuple[str, Raw, Rhythm | None]]:
@@ -100,7 +86,6 @@ def _schedule(name: str, raw: Raw, rhythm: Rhythm) -> Schedule:
     )
     if job.expires and not job.expires.startswith("+"):
         raise ValueError("expires is a number of seconds, or a timedelta.")
-    missed = check_missed(raw.get("missed", handler.missed))
     if rhythm.cron and not rhythm.timezone:
         rhythm = replace(rhythm, timezone=django_settings.TIME_ZONE)
-    return Schedule(name, queue.name, rhythm, missed, job)
+    return Schedule(name, queue.name, rhythm, check_missed(raw.get("missed", handler.missed)), job)

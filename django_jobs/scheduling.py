@@ -17,22 +17,20 @@ class Scheduling(WorkerSide):
     name: str
     client: Redis
 
-    def define(self, project: str, since: int, now: int, schedules: Iterable[Schedule]) -> Call:
-        """Make this queue's schedules of a project what code says, as a supervisor started it.
+    def define(self, project: str, age: float, schedules: Iterable[Schedule]) -> Call:
+        """Make this queue's schedules of a project what code says that began `age` seconds ago.
 
-        `since` is when it started, `now` is now, both in ms by Redis' clock. What a supervisor
-        has defined that started later stays.
+        What was defined by code that began later stays.
         """
-        args = (value for schedule in schedules for value in schedule.arguments(now))
-        return self._call("define", project, since, *args)
+        args = (value for schedule in schedules for value in schedule.arguments())
+        return self._call("define", project, round(age * 1000), *args)
 
     def fire(self, due: Due, now: int) -> Call:
         """Push the job of a schedule that is due, and set when it is due next.
 
         Raises ValueError if this machine cannot tell when that is.
         """
-        pushed, then = due.decide(now)
-        return self._call("fire", due.name, due.due, due.since, then, new_id() if pushed else "")
+        return self._call("fire", *due.arguments(now, new_id()))
 
     def schedules(self) -> list[ScheduleRecord]:
         """Return the schedules of this queue, by when they are due."""
@@ -57,18 +55,11 @@ class Scheduling(WorkerSide):
         return self._did("pause_schedule", name)
 
     def resume_schedule(self, name: str) -> bool:
-        """Let a schedule go on from now on; what would have been meanwhile is not made up for.
-
-        Raises ValueError if this machine cannot tell when it is due next.
-        """
-        now, *rows = run(self.client, self._call("schedules", name))
-        if not rows:
-            return False
-        record = ScheduleRecord.of(self.name, now, *rows)
-        return self._did("resume_schedule", name, record.since, record.rhythm.after(now))
+        """Let a schedule go on from now on; what would have been meanwhile is not made up for."""
+        return self._did("resume_schedule", name)
 
     def remove_schedule(self, name: str) -> bool:
-        """Delete a schedule; while code declares it, the next start of workers brings it back."""
+        """Delete a schedule; one that workers' code still declares is back within a minute."""
         return self._did("remove_schedule", name)
 
     def _read(self, *names: str) -> list[ScheduleRecord]:

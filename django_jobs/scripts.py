@@ -11,21 +11,35 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "lua"
-PRELUDE = ("_keys", "_place", "_errors", "_unique", "_groups", "_return", "_operate")
+PRELUDE = (
+    "_keys",
+    "_limits",
+    "_held",
+    "_place",
+    "_errors",
+    "_unique",
+    "_groups",
+    "_return",
+    "_operate",
+)
 PRELUDE_OF = {
-    "claim": ("_waiting", "_claim", "_start", "_take", "_alarm", "_due"),
+    "claim": (
+        *("_admit", "_waiting", "_claim", "_start", "_room", "_turns", "_take", "_alarm", "_due"),
+    ),
+    "configure": ("_force",),
     "define": ("_schedules", "_define"),
+    "edit": ("_revive",),
     "empty": ("_waiting", "_claim"),
     "fire": ("_push", "_schedules", "_fire"),
+    "limit": ("_force",),
     "pause_schedule": ("_schedules",),
     "push": ("_push",),
     "remove_schedule": ("_schedules",),
     "resume_schedule": ("_schedules",),
     "retry": ("_revive",),
-    "edit": ("_revive",),
     "run_schedule": ("_push", "_schedules", "_fire"),
     "schedules": ("_schedules",),
-    "sweep": ("_sweep",),
+    "sweep": ("_sweep", "_forget"),
 }
 
 Value = str | bytes | int | float

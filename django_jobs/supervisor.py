@@ -32,8 +32,13 @@ log = logging.getLogger("django_jobs")
 KILL_GRACE = 5.0  # seconds a job may go on after its timeout was raised in it
 STUCK = 30.0  # seconds without a turn of a worker's main loop until it is reported
 YOUNG = 5.0  # seconds; a worker that dies younger is started again after a pause
+INTRODUCE = 60.0  # seconds between two introductions of the queues
 BEAT_TIMEOUT = 1.0
 TURN = 0.5
+
+
+# What Redis should know of a queue before a worker claims from it; `age` of the supervisor in s.
+Introduce = Callable[[Queue, float], Sequence[Call]]
 
 
 class Supervisor:
@@ -49,7 +54,7 @@ class Supervisor:
         shutdown_timeout: float = 25.0,
         discover: Callable[[], list[str]] | None = None,
         before_fork: Callable[[], None] = lambda: None,
-        introduce: Callable[[Queue], Sequence[Call]] = lambda _: (),
+        introduce: Introduce = lambda queue, age: (),
     ) -> None:
         self._queues = list(queues)
         self._open_queue = open_queue
@@ -58,7 +63,6 @@ class Supervisor:
         self._discover = discover
         self._before_fork = before_fork
         self._introduce = introduce
-        self._introduced: set[str] = set()
         self._line = Line(
             queues[0].client,
             socket_timeout=BEAT_TIMEOUT,
@@ -67,6 +71,7 @@ class Supervisor:
         )
         self._children: list[Child] = []
         self._graves: list[grave.Grave] = []
+        self._began, self._introduce_at = time.monotonic(), 0.0
         self._beat_at, self._start_at, self._young = 0.0, 0.0, 0
         self._missing = processes
         self._stop_at: float | None = None
@@ -229,10 +234,11 @@ class Supervisor:
         if not about:
             return
         beat = beat_call(self._queues, self._options.lease, list(about))
+        news = self._news(now)
         try:
-            _, told = checked(self._line.run([beat, report_call(self._queues, about)]))
+            *_, told = checked(self._line.run([*news, beat, report_call(self._queues, about)]))
+            self._introduce_at = now + INTRODUCE if news else self._introduce_at
             self._follow(told)
-            self._tell_of_queues()
             self._find_queues()
         except (RedisError, OSError) as error:
             self._line.close()
@@ -242,12 +248,12 @@ class Supervisor:
         else:
             self._silent = False
 
-    def _tell_of_queues(self) -> None:
-        """Send what is to be said of a queue once workers serve it."""
-        for queue in self._queues:
-            if queue.name not in self._introduced:
-                checked(self._line.run(self._introduce(queue)))
-                self._introduced.add(queue.name)
+    def _news(self, now: float) -> list[Call]:
+        """Return what is to be said of the queues, once a minute: Redis may have lost it."""
+        if now < self._introduce_at:
+            return []
+        age = now - self._began
+        return [call for queue in self._queues for call in self._introduce(queue, age)]
 
     def _about(self) -> dict[str, str]:
         """Return each worker's id, and what is told of it to whoever looks."""
@@ -284,6 +290,6 @@ class Supervisor:
         new = [name for name in names if name not in known]
         if new:
             self._queues += [self._open_queue(name) for name in new]
-            self._beat_at = 0.0
+            self._beat_at = self._introduce_at = 0.0
             for child in self._children:
                 child.tell("queues", new)

@@ -18,7 +18,7 @@ MODULES = sorted(
 # Each module imports only from rows above its own.
 LAYERS = [
     {"exceptions", "signals", "keys", "backoff", "caught", "redact", "reload", "rhythm", "version"},
-    {"job", "handlers", "flight", "embedded", "beats", "failure", "databases"},
+    {"job", "handlers", "flight", "embedded", "beats", "failure", "databases", "limits"},
     {"conf", "options", "record", "scripts"},
     {"line", "schedule"},
     {"claims"},

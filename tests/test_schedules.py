@@ -20,7 +20,7 @@ from django_jobs.options import new_job
 from django_jobs.queue import Queue
 from django_jobs.rhythm import Rhythm
 from django_jobs.schedule import LATE, Schedule, ScheduleRecord
-from django_jobs.schedules import Introduction, all_schedules
+from django_jobs.schedules import all_schedules
 from tests.test_transitions import dump
 
 HOUR = 3_600_000
@@ -43,8 +43,15 @@ def schedule(name: str = "nightly", *, missed: str = "once", **options: Any) -> 
     return Schedule(name, "email", rhythm, missed, job)
 
 
-def define(queue: Queue, *some: Schedule, since: int = 1, project: str = PROJECT) -> Any:
-    return run(queue.client, queue.define(project, since, clock(queue.client), some))
+def define(queue: Queue, *some: Schedule, age: float = 100, project: str = PROJECT) -> Any:
+    """Say what code says that began so many seconds ago."""
+    return run(queue.client, queue.define(project, age, some))
+
+
+def tell(queue: Queue, *some: Schedule, **options: Any) -> None:
+    """Define schedules, and let a worker say when they are due."""
+    define(queue, *some, **options)
+    fire(queue, claim(queue, slots=0, worker="teller"))
 
 
 def find(queue: Queue, name: str = "nightly") -> ScheduleRecord:
@@ -284,68 +291,91 @@ def schedules_queues() -> set[str]:
 # Defined.
 
 
-def test_define_writes_readable_fields_and_when_it_is_due(queue: Queue, client: Redis) -> None:
+def test_define_writes_readable_fields_and_a_worker_says_when_it_is_due(
+    queue: Queue, client: Redis
+) -> None:
     define(queue, schedule(rhythm=Rhythm("0 3 * * *", timezone="Europe/Berlin"), priority=2))
     found = dump(client)
-    assert found[b"jobs:email:schedule:nightly"] == {
-        b"handler": b"shop.report",
-        b"payload": b'{"n":1}',
-        b"cron": b"0 3 * * *",
-        b"timezone": b"Europe/Berlin",
-        b"missed": b"once",
-        b"priority": b"2",
-        b"more": b"1",
-        b"project": b"shop",
-        b"since": b"1",
+    since = int(found[b"jobs:email:schedule:nightly"].pop(b"since"))
+    assert 90_000 < clock(client) - since < 110_000
+    assert found == {
+        b"jobs:email:schedule:nightly": {
+            b"handler": b"shop.report",
+            b"payload": b'{"n":1}',
+            b"cron": b"0 3 * * *",
+            b"timezone": b"Europe/Berlin",
+            b"missed": b"once",
+            b"priority": b"2",
+            b"more": b"1",
+            b"project": b"shop",
+        },
+        b"jobs:email:schedules": [(b"nightly", 0)],
+        b"jobs:email:meta": {b"schedules_at": b"0"},
+        b"jobs:email:wake": [b"1"],
     }
-    ((name, due),) = found[b"jobs:email:schedules"]
-    assert name == b"nightly"
-    assert datetime.fromtimestamp(due / 1000, ZoneInfo("Europe/Berlin")).hour == 3
-    assert int(found[b"jobs:email:meta"][b"schedules_at"]) == due
-    assert found[b"jobs:email:wake"] == [b"1"]
+    assert find(queue).next_at is None
+    assert not find(queue).overdue
+    assert check(queue) == []
+    assert fire(queue, claim(queue)) == [1]
+    after = find(queue)
+    assert after.next_at is not None
+    assert after.next_at.astimezone(ZoneInfo("Europe/Berlin")).hour == 3
+    assert -24 * 3600 <= after.late < 0
+    assert after.recent == ()
+    assert queue.stats().active == 0
     assert check(queue) == []
 
 
-def test_define_again_changes_nothing_and_a_new_rhythm_is_due_anew(
-    queue: Queue, client: Redis
-) -> None:
-    define(queue, schedule())
+def test_define_again_changes_nothing_and_a_new_rhythm_is_due_anew(queue: Queue) -> None:
+    tell(queue, schedule())
     make_due(queue, 5 * HOUR)
     queue.run_schedule("nightly")
     before, due = find(queue).recent, find(queue).next_at
-    define(queue, schedule(payload={"n": 2}), since=2)
+    define(queue, schedule(payload={"n": 2}))
     after = find(queue)
     assert (after.recent, after.next_at, after.payload) == (before, due, b'{"n":2}')
-    define(queue, schedule(rhythm=Rhythm(every=HOUR + 1)), since=3)
-    assert find(queue).late < 0
+    define(queue, schedule(rhythm=Rhythm(every=HOUR + 1)))
+    assert find(queue).next_at is None
+    assert fire(queue, claim(queue)) == [1]
     assert find(queue).recent == before
 
 
-def test_of_two_definitions_the_one_of_the_later_start_stands(queue: Queue) -> None:
-    define(queue, schedule(payload="new"), schedule("added"), since=20)
-    define(queue, schedule(payload="old"), schedule("dropped"), since=10)
+def test_of_two_definitions_that_of_the_code_which_began_later_stands(queue: Queue) -> None:
+    define(queue, schedule(payload="new"), schedule("added"), age=20)
+    define(queue, schedule(payload="old"), schedule("dropped"), age=30)
     assert find(queue).payload == b'"new"'
     assert {one.name for one in queue.schedules()} == {"nightly", "added", "dropped"}
-    define(queue, schedule(payload="new"), schedule("added"), since=30)
+    define(queue, schedule(payload="new"), schedule("added"), age=20)
+    assert {one.name for one in queue.schedules()} == {"nightly", "added"}
+    define(queue, age=30)
     assert {one.name for one in queue.schedules()} == {"nightly", "added"}
     assert check(queue) == []
 
 
-def test_a_definition_from_the_future_gives_way(queue: Queue, client: Redis) -> None:
-    define(queue, schedule(payload="old"), since=clock(client) + HOUR)
-    define(queue, schedule(payload="new"), since=clock(client))
+def test_a_definition_from_the_future_gives_way(queue: Queue) -> None:
+    define(queue, schedule(payload="old"), age=-3600)
+    define(queue, schedule(payload="new"))
     assert find(queue).payload == b'"new"'
 
 
 def test_define_removes_what_its_project_dropped_and_leaves_others_alone(
     queue: Queue, client: Redis
 ) -> None:
-    define(queue, schedule(), since=1)
-    define(queue, schedule("theirs"), since=1, project="wiki")
-    define(queue, since=2)
+    define(queue, schedule())
+    define(queue, schedule("theirs"), project="wiki")
+    define(queue)
     assert [one.name for one in queue.schedules()] == ["theirs"]
-    define(queue, since=2, project="wiki")
-    assert set(dump(client)) == {b"jobs:email:queue", b"jobs:email:wake"}
+    define(queue, project="wiki")
+    assert set(dump(client)) == {b"jobs:email:wake"}
+
+
+def test_define_leaves_schedules_of_a_wrong_type_alone(queue: Queue, client: Redis) -> None:
+    client.set("jobs:email:schedules", "x")
+    before = dump(client)
+    assert define(queue, schedule()) == 0
+    assert dump(client) == before
+    client.hset("jobs:email:meta", "schedules_at", 1)
+    assert claim(queue).states == {"email": "ok"}
 
 
 def test_define_heals_a_definition_of_a_wrong_type(queue: Queue, client: Redis) -> None:
@@ -356,30 +386,11 @@ def test_define_heals_a_definition_of_a_wrong_type(queue: Queue, client: Redis) 
     assert find(queue).handler == "shop.report"
 
 
-@pytest.mark.usefixtures("registry")
-def test_an_introduction_tells_each_queue_its_own_as_of_one_start(
-    client: Redis, settings: Any
-) -> None:
-    settings.SETTINGS_MODULE = "shop.settings.live"
-    email, other = Queue("email", client), Queue("other", client)
-    introduce = Introduction([schedule()])
-    for queue in (email, other):
-        for call in introduce(queue):
-            run(client, call)
-    first = find(email)
-    assert first.project == "shop"
-    assert abs(int(first.since) - clock(client)) < 10_000
-    assert other.schedules() == []
-    for call in introduce(email):
-        run(client, call)
-    assert find(email).since == first.since
-
-
 # Due.
 
 
 def test_claim_names_what_is_due_and_when_to_look_for_what_is_not(queue: Queue) -> None:
-    define(queue, schedule(), schedule("later", rhythm=Rhythm("0 3 * * *", timezone="UTC")))
+    tell(queue, schedule(), schedule("later", rhythm=Rhythm("0 3 * * *", timezone="UTC")))
     answer = claim(queue)
     assert answer.due == []
     assert answer.look is not None
@@ -398,7 +409,7 @@ def test_claim_names_what_is_due_and_when_to_look_for_what_is_not(queue: Queue) 
 
 
 def test_also_a_paused_queue_and_a_worker_without_room_push_what_is_due(queue: Queue) -> None:
-    define(queue, schedule())
+    tell(queue, schedule())
     queue.push(delay=0.001)
     queue.pause()
     answer = claim(queue, slots=0)
@@ -411,7 +422,7 @@ def test_also_a_paused_queue_and_a_worker_without_room_push_what_is_due(queue: Q
 
 
 def test_fire_pushes_the_job_once_and_sets_what_is_due_next(queue: Queue, client: Redis) -> None:
-    define(queue, schedule(max_attempts=3, timeout=9, expires=60))
+    tell(queue, schedule(max_attempts=3, timeout=9, expires=60))
     due = make_due(queue, 100)
     first, second = claim(queue), claim(queue, 1, worker="w2")
     client.delete("jobs:email:wake")
@@ -445,7 +456,7 @@ def test_fire_pushes_the_job_once_and_sets_what_is_due_next(queue: Queue, client
 def test_fire_wakes_a_worker_for_the_job_and_for_what_is_due_next(
     queue: Queue, client: Redis
 ) -> None:
-    define(queue, schedule(), schedule("skipped", missed="skip"))
+    tell(queue, schedule(), schedule("skipped", missed="skip"))
     make_due(queue, 2 * LATE, "skipped")
     answer = claim(queue)
     client.delete("jobs:email:wake")
@@ -455,10 +466,11 @@ def test_fire_wakes_a_worker_for_the_job_and_for_what_is_due_next(
 
 
 def test_fire_does_nothing_if_the_definition_changed_meanwhile(queue: Queue, client: Redis) -> None:
-    define(queue, schedule())
+    tell(queue, schedule())
     make_due(queue, 100)
     answer = claim(queue)
-    define(queue, schedule(payload="new"), since=2)
+    define(queue, schedule(payload="new", rhythm=Rhythm(every=2 * HOUR)))
+    queue.client.zadd("jobs:email:schedules", {"nightly": answer.due[0].due})
     before = dump(client)
     assert fire(queue, answer) == [0]
     assert dump(client) == before
@@ -466,7 +478,7 @@ def test_fire_does_nothing_if_the_definition_changed_meanwhile(queue: Queue, cli
 
 
 def test_a_worker_that_cannot_tell_when_it_is_due_next_leaves_it(queue: Queue) -> None:
-    define(queue, schedule())
+    tell(queue, schedule())
     queue.client.hset("jobs:email:schedule:nightly", mapping={"every": "", "cron": "?"})
     make_due(queue, 100)
     answer = claim(queue)
@@ -487,7 +499,7 @@ def test_a_worker_that_cannot_tell_when_it_is_due_next_leaves_it(queue: Queue) -
 def test_what_was_missed_is_made_up_for_once_or_not_at_all(
     queue: Queue, missed: str, ago: int, pushed: int, recent: list[str]
 ) -> None:
-    define(queue, schedule(missed=missed))
+    tell(queue, schedule(missed=missed))
     make_due(queue, ago)
     assert fire(queue, claim(queue)) == [1]
     assert queue.stats().active == pushed
@@ -497,7 +509,7 @@ def test_what_was_missed_is_made_up_for_once_or_not_at_all(
 
 
 def test_what_is_a_little_late_is_made_up_for_one_by_one(queue: Queue) -> None:
-    define(queue, schedule(rhythm=Rhythm(every=1000), missed="skip"))
+    tell(queue, schedule(rhythm=Rhythm(every=1000), missed="skip"))
     make_due(queue, 10_000)
     for number in range(1, 30):
         if not fire(queue, claim(queue, number, slots=0)):
@@ -510,7 +522,7 @@ def test_what_is_a_little_late_is_made_up_for_one_by_one(queue: Queue) -> None:
 
 
 def test_where_another_job_of_its_key_stands_an_occurrence_is_skipped(queue: Queue) -> None:
-    define(queue, schedule(unique="report"))
+    tell(queue, schedule(unique="report"))
     make_due(queue, 100)
     fire(queue, claim(queue, slots=0))
     make_due(queue, 100)
@@ -526,7 +538,7 @@ def test_where_another_job_of_its_key_stands_an_occurrence_is_skipped(queue: Que
 
 
 def test_a_priority_and_a_schedule_of_nothing_but_a_handler(queue: Queue, client: Redis) -> None:
-    define(queue, schedule(priority=5), schedule("plain", payload=None))
+    tell(queue, schedule(priority=5), schedule("plain", payload=None))
     queue.push()
     queue.run_schedule("plain")
     queue.run_schedule("nightly")
@@ -536,7 +548,7 @@ def test_a_priority_and_a_schedule_of_nothing_but_a_handler(queue: Queue, client
 
 
 def test_the_last_twenty_occurrences_are_kept(queue: Queue) -> None:
-    define(queue, schedule())
+    tell(queue, schedule())
     ids = [queue.run_schedule("nightly") for _ in range(23)]
     assert [one.job for one in find(queue).recent] == ids[:2:-1]
 
@@ -545,7 +557,7 @@ def test_the_last_twenty_occurrences_are_kept(queue: Queue) -> None:
 
 
 def test_run_now_pushes_at_once_and_leaves_the_time_as_it_is(queue: Queue, client: Redis) -> None:
-    define(queue, schedule())
+    tell(queue, schedule())
     before = find(queue).next_at
     id = queue.run_schedule("nightly")
     assert id is not None
@@ -561,7 +573,7 @@ def test_run_now_pushes_at_once_and_leaves_the_time_as_it_is(queue: Queue, clien
 def test_a_paused_schedule_pushes_nothing_and_makes_up_for_nothing(
     queue: Queue, client: Redis
 ) -> None:
-    define(queue, schedule())
+    tell(queue, schedule())
     make_due(queue, 5 * HOUR)
     named = claim(queue)
     assert queue.pause_schedule("nightly")
@@ -570,19 +582,20 @@ def test_a_paused_schedule_pushes_nothing_and_makes_up_for_nothing(
     answer = claim(queue, 2)
     assert (answer.due, answer.look) == ([], None)
     assert (find(queue).paused, find(queue).next_at, find(queue).overdue) == (True, None, False)
-    define(queue, schedule(rhythm=Rhythm(every=2 * HOUR)), since=2)
+    define(queue, schedule(rhythm=Rhythm(every=2 * HOUR)))
     assert find(queue).paused, "a deploy resumed it"
     assert queue.run_schedule("nightly")
     assert check(queue) == []
     assert queue.resume_schedule("nightly")
     assert not queue.resume_schedule("nightly")
+    assert fire(queue, claim(queue, 3)) == [1]
     assert -2 * HOUR / 1000 <= find(queue).late < 0
-    assert claim(queue, 3).due == []
+    assert claim(queue, 4).due == []
     assert check(queue) == []
 
 
 def test_a_removed_schedule_is_gone_and_its_jobs_stay(queue: Queue, client: Redis) -> None:
-    define(queue, schedule())
+    tell(queue, schedule())
     make_due(queue, 100)
     named = claim(queue, slots=0)
     queue.run_schedule("nightly")
@@ -598,14 +611,14 @@ def test_a_removed_schedule_is_gone_and_its_jobs_stay(queue: Queue, client: Redi
 def test_the_check_names_a_schedule_without_definition_and_a_wrong_time(
     queue: Queue, client: Redis
 ) -> None:
-    define(queue, schedule())
+    tell(queue, schedule())
     client.delete("jobs:email:schedule:nightly")
     client.hset("jobs:email:meta", "schedules_at", 5)
     assert [sentence.partition(" ")[0] for sentence in check(queue)] == ["Schedule", "meta"]
 
 
 def test_when_redis_is_full_what_is_due_is_pushed_and_drains(queue: Queue, client: Redis) -> None:
-    define(queue, schedule())
+    tell(queue, schedule())
     make_due(queue, 100)
     answer = claim(queue)
     client.config_set("maxmemory", 1)

@@ -1,11 +1,12 @@
--- Prelude of claim, 5: what a claim leaves behind.
+-- Prelude of claim, 8: what a claim leaves behind.
 
--- When something of a queue falls due: a job, unless it is paused, or a schedule (which claim has
--- named, if that is past). nil if nothing does.
-local function next_due(root, paused, schedule, now)
-  local job = not paused and tonumber(redis.call('ZRANGE', root .. ':scheduled', 0, 0, 'WITHSCORES')[2]) or nil
-  if not schedule or schedule <= now then return job end
-  return job and math.min(job, schedule) or schedule
+-- When the first job is due that is scheduled.
+local function first_scheduled(root)
+  return tonumber(redis.call('ZRANGE', root .. ':scheduled', 0, 0, 'WITHSCORES')[2])
+end
+
+local function earlier(one, other)
+  return one and other and math.min(one, other) or one or other
 end
 
 -- How long one worker may sleep before it looks for what falls due; -1 for the others.
@@ -23,9 +24,14 @@ local function sooner(one, other)
   return other < 0 and one or math.min(one, other)
 end
 
--- Leaves a hint where claimable jobs are left, so that a woken worker wakes the next.
-local function leave(root, left)
-  if redis.call('LLEN', root .. ':active') + redis.call('ZCARD', root .. ':priority') == 0 then return left end
-  hint(root)
-  return 1
+-- Leaves a hint where claimable jobs are left, so that a woken worker wakes the next: 1; 2 if all
+-- that is left waits for a limit.
+local function leave(root, left, own)
+  local some = claimable(root)
+  if some and own.open > 0 then
+    hint(root)
+    return 1
+  end
+  if left == 0 and (some or redis.call('EXISTS', root .. ':limited') == 1) then return 2 end
+  return left
 end

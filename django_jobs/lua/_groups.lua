@@ -1,4 +1,4 @@
--- Prelude 5: the failed, and their groups: one ZSET for each handler and exception class.
+-- Prelude 7: the failed, and their groups: one ZSET for each handler and exception class.
 
 -- Garbage is in group `?`; what would be the 1,001st group is in `other`.
 local function group_of(root, id, exception)

@@ -16,6 +16,11 @@ local function hint(root)
   if redis.call('EXISTS', root .. ':wake') == 0 then redis.call('LPUSH', root .. ':wake', 1) end
 end
 
+-- May a worker take something here now?
+local function claimable(root)
+  return redis.call('EXISTS', root .. ':active', root .. ':priority', root .. ':ring') > 0
+end
+
 -- Tells those who wait for a job's end: `waited` is there while anybody waits for any.
 local function tell_ended(root, ids)
   if redis.call('EXISTS', root .. ':waited') == 0 then return end
@@ -30,18 +35,4 @@ local function job_fields(root, id, ...)
     if found[i] then return found end
   end
   return nil
-end
-
--- 1 this claim stands; 0 already settled or removed; -1 another's; then the job's unique key.
--- `owner` is the id's value in processing; it alone decides for a hash that lost its token. An
--- id of ours without a hash has nothing left to settle.
-local function standing(root, id, token, worker, owner)
-  local job = redis.pcall('HMGET', job_key(root, id), 'token', 'state', 'unique')
-  if job.err or not (job[1] or job[2]) then
-    if owner == worker then redis.call('HDEL', root .. ':processing', id) end
-    return 0
-  end
-  if job[1] and job[1] ~= token then return -1 end
-  if not owner then return 0 end
-  return owner == worker and 1 or -1, job[3]
 end

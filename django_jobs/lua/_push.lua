@@ -12,19 +12,20 @@ local function join(root, id, other, state, replace, payload, due, now)
   return 2
 end
 
--- "" or "<how>:<key>", how: end | start | ms, behind a `+` to replace what stands.
+-- nil or "<how>:<key>", how: end | start | ms, behind a `+` to replace what stands.
 local function read_unique(text)
-  local replace, how, key = text:match('^(%+?)(%w+):(.*)$')
+  local replace, how, key = (text or ''):match('^(%+?)(%w+):(.*)$')
   if key then return {key = key, how = how, replace = replace == '+'} end
 end
 
--- `fields` of the hash begin with handler and payload.
-local function push_new(root, id, due, expires, priority, unique, fields, now)
+-- `options` as push reads them; `fields` of the hash begin with handler and payload.
+local function push_new(root, id, options, unique, fields, now)
+  local due, expires = moment(options.due or '', now), moment(options.expires or '', now)
   if due and due > now then
     schedule(root, id, due, now)
     redis.call('HSET', job_key(root, id), 'state', 'scheduled', 'due_at', due, 'more', 1)
   else
-    place_last(root, id, priority)
+    place_last(root, id, tonumber(options.priority) or 0, options.limit_key, options.limit)
     hint(root)
   end
   redis.call('HSET', job_key(root, id), 'enqueued_at', now, unpack(fields))
@@ -36,4 +37,12 @@ local function push_new(root, id, due, expires, priority, unique, fields, now)
     if ttl then redis.call('HSET', job_key(root, id), 'unique_for', ttl) end
   end
   return 1
+end
+
+local function push_one(root, id, options, fields, now)
+  if redis.call('EXISTS', job_key(root, id)) == 1 then return 0 end
+  local unique, other, state = read_unique(options.unique)
+  if unique then other, state = stands(root, unique.key) end
+  if not other then return push_new(root, id, options, unique, fields, now) end
+  return join(root, id, other, state, unique.replace, fields[4], moment(options.due or '', now), now)
 end

@@ -1,4 +1,4 @@
--- Prelude of claim, 4: taking jobs out of the places where they wait.
+-- Prelude of claim, 7: taking jobs out of the places where they wait.
 
 -- Takes from one place until there is no room; returns false when the place is empty. Looks
 -- further at each turn, so that many cancelled ids in front of a job do not hide it.
@@ -24,10 +24,14 @@ local function take_from(root, place, queue, room, now, ids, jobs, turn)
   return #gone > 0
 end
 
+-- The list and the keys go first in turn, by the clock: neither waits for the other to be empty.
+local TURNS = {[0] = PLACES, {'before', 'keys', 'list', 'behind'}}
+
 local function take(root, queue, worker, room, now, jobs)
   local ids, owners = {}, {}
-  for _, place in ipairs(PLACES) do
-    for turn = 1, 10 do
+  for _, place in ipairs(TURNS[now % 2]) do
+    if place == 'keys' then take_by_key(root, queue, room, now, ids, jobs) end
+    for turn = 1, place == 'keys' and 0 or 10 do
       if room.slots + room.ahead < 1 or not take_from(root, place, queue, room, now, ids, jobs, turn) then break end
     end
   end

@@ -3,6 +3,6 @@
 -- KEYS: <root> <root>:queue
 -- ARGV: name
 -- Returns: 1 removed now | 0 there is no such schedule
-local removed = forget_schedule(KEYS[1], ARGV[1])
-note_first(KEYS[1], now_ms())
-return removed
+if not is_schedule(KEYS[1], ARGV[1]) then return 0 end
+set_due(KEYS[1], ARGV[1], nil, now_ms())
+return 1

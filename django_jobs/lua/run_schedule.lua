@@ -3,9 +3,7 @@
 -- KEYS: <root> <root>:queue
 -- ARGV: name, new job id
 -- Returns: 1 done | 0 there is no such schedule
-local root, name, id, now = KEYS[1], ARGV[1], ARGV[2], now_ms()
-if not defined_at(root, name) then return 0 end
-if redis.call('EXISTS', job_key(root, id)) == 0 then
-  push_occurrence(root, name, id, string.format('%d', now), now)
-end
+local now = now_ms()
+if not is_schedule(KEYS[1], ARGV[1]) then return 0 end
+push_occurrence(KEYS[1], ARGV[1], ARGV[2], string.format('%d', now), now)
 return 1

@@ -9,7 +9,7 @@ for i = 2, #ARGV, 4 do
   local answer, unique = standing(root, id, ARGV[i + 1], worker, redis.call('HGET', root .. ':processing', id))
   answers[#answers + 1] = answer
   if answer == 1 then
-    redis.call('HDEL', root .. ':processing', id)
+    vacate(root, {id})
     unlock(root, id, unique)
     redis.call('HDEL', key, 'score', 'progress', 'unknown_since', 'stop')
     redis.call('HSET', key, 'state', 'succeeded', 'finished_at', now, 'result', ARGV[i + 3])

@@ -14,7 +14,7 @@ for i, id in ipairs(ids) do
   if answer == 1 and unique then unlock(root, id, unique) end
 end
 if #done > 0 then
-  redis.call('HDEL', root .. ':processing', unpack(done))
+  vacate(root, done)
   tell_ended(root, done)
   for i, id in ipairs(done) do done[i] = job_key(root, id) end
   redis.call('DEL', unpack(done))
