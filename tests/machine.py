@@ -14,13 +14,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from redis import Redis
 
 from django_jobs.job import Job
+from django_jobs.limits import Limits
 from django_jobs.options import NewJob
 from django_jobs.queue import Queue
 from tests.model import APPLIED, CLOSED, LIVE, OLD, Proof
 from tests.twin import Request, Twin, beat, claim, sweep
 
 # How often a job may run, by its id: who pushes an id again pushes the same job.
-MAX_ATTEMPTS = {"a": 5, "b": 1, "c": 2, "d": 3, "e": 5, "f": 2}
+MAX_ATTEMPTS = {"a": 5, "b": 1, "c": 2, "d": 3, "e": 5, "f": 2, "k": 5, "l": 3, "m": 2, "n": 5}
+LIMITS = {"k": ("one", 1), "l": ("one", 1), "m": ("one", 1), "n": ("two", 2)}
 GARBAGE = ["no-such-job", "\xff\xfe"]
 ANSWERED, LOST, LATE = "answered", "reply lost", "still under way"
 
@@ -54,12 +56,22 @@ verbs = st.sampled_from(
         "empty",
         "promote",
         "pause",
+        *["limit", "limit_as_set"],
     ]
 )
+
+
+def new_job(id: str, due: str, late: str, priority: int, unique: str) -> NewJob:
+    key, limit = LIMITS.get(id, ("", 1))
+    priority, late = (0, late) if key else (priority, "" if priority else late)
+    attempts = MAX_ATTEMPTS[id]
+    return NewJob(
+        *(id, "h", "{}", due, late, priority, unique, attempts), limit_key=key, limit=limit
+    )
+
+
 new_jobs = st.builds(
-    lambda id, due, late, priority, unique: NewJob(
-        id, "h", "{}", due, "" if priority else late, priority, unique, MAX_ATTEMPTS[id]
-    ),
+    new_job,
     st.sampled_from(sorted(MAX_ATTEMPTS)),
     st.sampled_from([*[""] * 4, "+1000000"]),
     st.sampled_from([*[""] * 5, "+1000000", "1"]),
@@ -338,6 +350,8 @@ class Machine(RuleBasedStateMachine):
                 "resume": (),
                 "promote": (1,),
                 "empty": (2,),
+                "limit": (Limits(concurrency=2),),
+                "limit_as_set": (),
             }
             args |= {"fail": (id, "wrong"), "edit": (id, {})}
             self.ask(twin.operate(verb, *args.get(verb, (id,))), draw(fates))

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from django_jobs.limits import Limits
 from django_jobs.options import NewJob
 
 
@@ -48,6 +49,8 @@ class Job:
     stopped: bool = False  # somebody wants its run stopped
     unique: str = ""  # of whose key it is the only one
     until: str = "end"
+    key: str = ""  # of which only `limit` run at once
+    limit: int = 1
 
 
 @dataclass
@@ -74,6 +77,10 @@ class Model:
     name: str
     jobs: dict[str, Job] = field(default_factory=dict)
     line: list[str] = field(default_factory=list)  # the list, the next to be claimed first
+    lines: dict[str, list[str]] = field(default_factory=dict)  # of each limit key
+    ring: list[str] = field(default_factory=list)  # limit keys, the next to be asked first
+    keys_first: bool = False  # they and the line take turns
+    most: int | None = None  # jobs that may run at once
     locks: dict[str, str] = field(default_factory=dict)  # unique key -> the job that stands
     cancelled: set[str] = field(default_factory=set)  # ids left in the line
     due: dict[str, float] = field(default_factory=dict)
@@ -88,12 +95,15 @@ class Model:
 
     # Looking.
 
+    def _active(self) -> list[Job]:
+        return [job for job in self.jobs.values() if job.state == "active"]
+
     def ids(self, state: str) -> list[str]:
         return [job.id for job in self.jobs.values() if job.state == state]
 
     def ranked(self) -> list[str]:
         """The jobs that wait by priority, the next first."""
-        waiting = (job for job in self.jobs.values() if job.state == "active" and job.priority)
+        waiting = (job for job in self._active() if job.priority)
         return [job.id for job in sorted(waiting, key=lambda job: job.rank)]
 
     def stale(self, id: str) -> bool:
@@ -107,7 +117,9 @@ class Model:
 
     @property
     def claimable(self) -> bool:
-        return bool(self.ids("active")) and not self.paused
+        in_turn = {id for key in self.ring for id in self.lines[key]}
+        waiting = (self.jobs[id] for id in self.ids("active"))
+        return any(not job.key or job.id in in_turn for job in waiting) and not self.paused
 
     def counts(self) -> tuple[int, int, int, int]:
         """Active, processing, failed, scheduled; garbage counts as active until it is met."""
@@ -131,6 +143,7 @@ class Model:
                 self._put_off(other, new.due)
             return 2
         job = self.jobs[new.id] = Job(new.id, new.priority, new.max_attempts)
+        job.key, job.limit = new.limit_key, new.limit
         job.unique, job.until = key, until
         if key:
             self.locks[key] = job.id
@@ -164,15 +177,39 @@ class Model:
         job.state, job.worker = "active", ""
         self.turns += 1
         job.rank = (-job.priority, self.turns)
-        if not job.priority:
+        if job.key:
+            self.lines.setdefault(job.key, []).append(job.id)
+            self._offer(job)
+        elif not job.priority:
             self.line.append(job.id)
         self._wake()
 
     def _wait_first(self, job: Job) -> None:
         job.state, job.worker = "active", ""
-        if not job.priority:
+        if job.key:
+            self.turns += 1
+            job.rank = (0, self.turns)
+            self.lines.setdefault(job.key, []).insert(0, job.id)
+            self._offer(job)
+        elif not job.priority:
             self.line.insert(0, job.id)
         self._wake()
+
+    def _offer(self, job: Job) -> None:
+        """Give the job's limit key a turn if it has work and room."""
+        if self.lines.get(job.key) and self._has_room(job) and job.key not in self.ring:
+            self.ring.append(job.key)
+
+    def _has_room(self, job: Job) -> bool:
+        running = (self.jobs[id] for id in self.ids("processing"))
+        return sum(other.key == job.key for other in running) < job.limit
+
+    def _leave(self, job: Job) -> None:
+        """A run is over: another one of its key may begin."""
+        job.state = "over"
+        self._offer(job)
+        if self.most is not None and self.claimable:
+            self._wake()
 
     def _schedule(self, job: Job, delay: Range) -> None:
         job.state, job.worker = "scheduled", ""
@@ -216,17 +253,60 @@ class Model:
         if not self.paused:
             hint = self.hint
             self.promote()
-            taken = self._take(room)
-            self.hint = hint or self.claimable
+            taken, is_open = self._take_within_limits(room)
+            self.hint = hint or (self.claimable and is_open)
         for job in taken:
             job.worker = worker
         self.claims[worker] = (number, [job.id for job in taken])
         return state, [(self.name, job.id, job.token, job.attempts) for job in taken]
 
+    def _take_within_limits(self, room: Room) -> tuple[list[Job], bool]:
+        """What is taken, and whether more could be if there were workers."""
+        if self.most is None:
+            return self._take(room), True
+        left = self.most - len(self.ids("processing"))
+        taken = self._take(Room(max(0, min(room.slots, left)), 0))
+        room.slots -= len(taken)
+        return taken, left > len(taken)
+
     def _take(self, room: Room) -> list[Job]:
+        before, behind = self._ranked_apart()
+        if self.ring and room.slots:
+            self.keys_first = not self.keys_first
+        if self.ring and self.keys_first:
+            return [
+                *self._take_from(before, room),
+                *self._take_by_key(room),
+                *self._take_from([*self.line, *behind], room),
+            ]
+        return [
+            *self._take_from([*before, *self.line], room),
+            *self._take_by_key(room),
+            *self._take_from(behind, room),
+        ]
+
+    def _take_by_key(self, room: Room) -> list[Job]:
+        """One job of each key in turn."""
+        taken: list[Job] = []
+        while self.ring and room.slots:
+            line = self.lines[self.ring.pop(0)]
+            id = line[0]  # of the model's jobs, all of a key have the same limit
+            job = self.jobs.get(id)
+            if job is None or self._has_room(job):
+                line.pop(0)
+                if job is not None and self.expired(id):
+                    self._bury(job)
+                elif job is not None and job.state == "active":
+                    room.slots -= 1
+                    taken.append(self._start(job))
+            if others := [other for other in self.jobs.values() if other.id in line]:
+                self._offer(others[0])
+        return taken
+
+    def _take_from(self, ids: Sequence[str], room: Room) -> list[Job]:
         taken: list[Job] = []
         passed: list[str] = []  # stale ones go with the next job that is taken
-        for id in self._in_order():
+        for id in ids:
             if self.stale(id) or self.expired(id):
                 passed.append(id)
             elif room.takes(self.jobs[id]):
@@ -241,14 +321,14 @@ class Model:
                 self._drop(stale)
         return taken
 
-    def _in_order(self) -> list[str]:
+    def _ranked_apart(self) -> tuple[list[str], list[str]]:
         ranked = [self.jobs[id] for id in self.ranked()]
         before = [job.id for job in ranked if job.priority > 0]
         behind = [job.id for job in ranked if job.priority < 0]
-        return [*before, *self.line, *behind]
+        return before, behind
 
     def _start(self, job: Job) -> Job:
-        if not job.priority:
+        if not job.priority and not job.key:
             self.line.remove(job.id)
         job.state = "processing"
         job.token += 1
@@ -358,6 +438,7 @@ class Model:
         return answers[::-1] if backwards else answers
 
     def _end(self, job: Job, outcome: str) -> None:
+        self._leave(job)
         if outcome in ("succeeded", "kept"):
             self._free(job)
         if outcome == "succeeded":
@@ -395,6 +476,7 @@ class Model:
         ][::-1]
 
     def _take_back(self, job: Job) -> str:
+        self._leave(job)
         job.token += 1
         job.crashes += 1
         if job.stopped or job.attempts >= job.max_attempts:
@@ -434,14 +516,17 @@ class Model:
         return self.retry(id)
 
     def empty(self, limit: int) -> tuple[int, int]:
-        ids, deleted = self._in_order()[:limit], 0
+        before, behind = self._ranked_apart()
+        keyed = sorted((job for job in self._active() if job.key), key=lambda job: job.rank[1])
+        ids = [*before, *self.line, *(job.id for job in keyed), *behind][:limit]
+        deleted = 0
         for id in ids:
             if self.stale(id):
                 self._drop(id)
                 continue
             job = self.jobs.pop(id)
             self._free(job)
-            if not job.priority:
+            if not job.priority and not job.key:
                 self.line.remove(id)
             deleted += 1
         return deleted, len(ids)
@@ -450,7 +535,7 @@ class Model:
         job = self.jobs.get(id)
         if job is None or job.state not in ("active", "scheduled"):
             return False
-        job.listed = job.state == "active" and not job.priority
+        job.listed = job.state == "active" and not job.priority and not job.key
         self.due.pop(id, None)
         self._bury(job)
         return True
@@ -466,6 +551,18 @@ class Model:
 
     def cancel(self, id: str) -> bool:
         return self.fail(id, "cancelled") and self.discard(id)
+
+    def limit(self, limits: Limits) -> bool:
+        return self._limit(limits.concurrency)
+
+    def limit_as_set(self) -> bool:
+        return self._limit(None)
+
+    def _limit(self, most: int | None) -> bool:
+        changed, self.most = self.most != most, most
+        if changed and self.claimable:
+            self._wake()
+        return changed
 
     def pause(self) -> bool:
         changed, self.paused = not self.paused, True
