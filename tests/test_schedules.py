@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
 from redis import Redis
 
 from django_jobs import handlers, schedules
@@ -21,6 +23,8 @@ from django_jobs.queue import Queue
 from django_jobs.rhythm import Rhythm
 from django_jobs.schedule import LATE, Schedule, ScheduleRecord
 from django_jobs.schedules import all_schedules
+from tests.machine import SETTINGS
+from tests.schedule_machine import ScheduleMachine
 from tests.test_transitions import dump
 
 HOUR = 3_600_000
@@ -384,6 +388,12 @@ def test_define_heals_a_definition_of_a_wrong_type(queue: Queue, client: Redis) 
     assert claim(queue).due == []
     define(queue, schedule())
     assert find(queue).handler == "shop.report"
+
+
+def test_schedules_are_always_as_their_model_says(client: Redis) -> None:
+    run_state_machine_as_test(
+        lambda: ScheduleMachine(client), settings=settings(SETTINGS, max_examples=40)
+    )
 
 
 # Due.
