@@ -8,6 +8,7 @@ from cronsim import CronSim, CronSimError
 
 LONGEST = timedelta(days=366)
 MISSED = ("once", "skip")
+UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,19 @@ class Rhythm:
             raise ValueError(f"no occurrence of {self} can be found: {error!r}") from error
 
     def __str__(self) -> str:
-        if self.every:
-            return f"every {timedelta(milliseconds=self.every)}"
-        return f"{self.cron} ({self.timezone})"
+        return f"{self.expression} ({self.timezone})" if self.timezone else self.expression
+
+    @property
+    def expression(self) -> str:
+        """Return the cron expression, or `every 1h 30m`."""
+        if self.cron:
+            return self.cron
+        rest, parts = self.every, []
+        for unit, size in UNITS.items():
+            if rest >= size:
+                parts.append(f"{rest // size}{unit}")
+                rest %= size
+        return " ".join(["every", *parts])
 
     @property
     def words(self) -> str:

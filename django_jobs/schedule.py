@@ -119,6 +119,15 @@ class ScheduleRecord:
         )
 
 
+def read_schedules(queue: str, reply: Sequence[Any]) -> list[ScheduleRecord]:
+    """Read what the schedules script says."""
+    now, *rows = reply
+    return [
+        ScheduleRecord.of(queue, now, *row)
+        for row in zip(rows[::3], rows[1::3], rows[2::3], strict=True)
+    ]
+
+
 def _occurrences(lines: Iterable[str]) -> Iterator[Occurrence]:
     for line in lines:
         at, _, what = line.partition(" ")

@@ -6,7 +6,7 @@ from redis import Redis
 
 from django_jobs.job import new_id
 from django_jobs.line import run
-from django_jobs.schedule import Due, Schedule, ScheduleRecord
+from django_jobs.schedule import Due, Schedule, ScheduleRecord, read_schedules
 from django_jobs.scripts import Call
 from django_jobs.settle import WorkerSide
 
@@ -63,11 +63,7 @@ class Scheduling(WorkerSide):
         return self._did("remove_schedule", name)
 
     def _read(self, *names: str) -> list[ScheduleRecord]:
-        now, *rows = run(self.client, self._call("schedules", *names))
-        return [
-            ScheduleRecord.of(self.name, now, *row)
-            for row in zip(rows[::3], rows[1::3], rows[2::3], strict=True)
-        ]
+        return read_schedules(self.name, run(self.client, self._call("schedules", *names)))
 
     def _did(self, script: str, *args: str | bytes | int) -> bool:
         return bool(run(self.client, self._call(script, *args)) == 1)

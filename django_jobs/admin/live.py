@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin import charts
 from django_jobs.conf import get_settings
-from django_jobs.monitor import counts, history, servers, workers
+from django_jobs.monitor import counts, history, schedules, servers, workers
 from django_jobs.queue import Queue
 from django_jobs.record import Stats
 from django_jobs.templatetags.django_jobs import NONE, duration, number
@@ -34,6 +34,7 @@ class QueueView:
     failed_lately: int
     minutes: Minutes
     workers: int
+    overdue: float  # seconds since the first of its schedules was due
 
     @property
     def late(self) -> bool:
@@ -73,7 +74,7 @@ def take(known: Mapping[str, Queue]) -> Snapshot:
     queues = list(known.values())
     stats, waits = counts.all_stats(queues), counts.oldest_waits(queues)
     lately = counts.failed_since(queues, counts.server_time(queues[0]) - HOUR)
-    rows = workers.all_workers(queues)
+    rows, overdue = workers.all_workers(queues), schedules.overdue(queues)
     alive = Counter(name for row in rows if row.state == "running" for name in row.queues)
     views = [
         QueueView(
@@ -83,6 +84,7 @@ def take(known: Mapping[str, Queue]) -> Snapshot:
             lately[queue.name],
             _timeline.minutes(queue),
             alive[queue.name],
+            overdue[queue.name],
         )
         for queue in queues
     ]
