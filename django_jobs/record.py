@@ -69,6 +69,8 @@ class JobRecord:
     result: bytes  # JSON; empty if there is none
     group: str
     unique: str
+    limit_key: str
+    batch: str
     errors: tuple[Attempt, ...]
     edited: tuple[tuple[int, bytes], ...]  # payloads it had before, and the token of the run
 
@@ -107,10 +109,10 @@ class JobRecord:
             result=fields.get("result", b""),
             group=_text(fields.get("group", b"")),
             unique=_text(fields.get("unique") or fields.get("unique_start", b"")),
+            limit_key=_text(fields.get("limit_key", b"")),
+            batch=_text(fields.get("batch", b"")),
             errors=_errors(fields),
-            edited=tuple(
-                (token, fields[f"payload:{token}"]) for token in _tokens(fields, "payload")
-            ),
+            edited=tuple((n, fields[f"payload:{n}"]) for n in _tokens(fields, "payload")),
         )
 
 
