@@ -16,28 +16,29 @@ PRELUDE = (
     "_limits",
     "_held",
     "_place",
+    "_batch",
     "_errors",
     "_unique",
     "_groups",
     "_return",
     "_operate",
 )
+CLAIM = ("_admit", "_waiting", "_claim", "_start", "_room", "_turns", "_take", "_alarm", "_due")
+PUSH = ("_gather", "_join", "_push")
 PRELUDE_OF = {
-    "claim": (
-        *("_admit", "_waiting", "_claim", "_start", "_room", "_turns", "_take", "_alarm", "_due"),
-    ),
+    "claim": CLAIM,
     "configure": ("_force",),
     "define": ("_schedules", "_define"),
     "edit": ("_revive",),
     "empty": ("_waiting", "_claim"),
-    "fire": ("_push", "_schedules", "_fire"),
+    "fire": (*PUSH, "_schedules", "_fire"),
     "limit": ("_force",),
     "pause_schedule": ("_schedules",),
-    "push": ("_push",),
+    "push": PUSH,
     "remove_schedule": ("_schedules",),
     "resume_schedule": ("_schedules",),
     "retry": ("_revive",),
-    "run_schedule": ("_push", "_schedules", "_fire"),
+    "run_schedule": (*PUSH, "_schedules", "_fire"),
     "schedules": ("_schedules",),
     "sweep": ("_sweep", "_forget"),
 }

@@ -22,6 +22,9 @@ from tests.twin import Request, Twin, beat, claim, sweep
 
 # How often a job may run, by its id: who pushes an id again pushes the same job.
 MAX_ATTEMPTS = {"a": 5, "b": 1, "c": 2, "d": 3, "e": 5, "f": 2, "k": 5, "l": 3, "m": 2, "n": 5}
+MAX_ATTEMPTS |= {"x": 5, "y": 2, "z": 3}
+BATCHES = {"x": "one", "y": "two", "z": "two"}
+CALLBACKS = ("on_success", "on_complete", "on_failure")
 LIMITS = {"k": ("one", 1), "l": ("one", 1), "m": ("one", 1), "n": ("two", 2)}
 GARBAGE = ["no-such-job", "\xff\xfe"]
 ANSWERED, LOST, LATE = "answered", "reply lost", "still under way"
@@ -63,16 +66,27 @@ verbs = st.sampled_from(
 
 def new_job(id: str, due: str, late: str, priority: int, unique: str) -> NewJob:
     key, limit = LIMITS.get(id, ("", 1))
-    priority, late = (0, late) if key else (priority, "" if priority else late)
-    attempts = MAX_ATTEMPTS[id]
-    return NewJob(
-        *(id, "h", "{}", due, late, priority, unique, attempts), limit_key=key, limit=limit
-    )
+    batch = BATCHES.get(id, "")
+    priority = 0 if key else priority
+    late, unique = "" if priority or batch else late, "" if batch else unique
+    values = (id, "h", "{}", due, late, priority, unique, MAX_ATTEMPTS[id])
+    return NewJob(*values, limit_key=key, limit=limit, batch=batch)
+
+
+def said_of_batch(batch: str, what: str) -> NewJob:
+    """Its seal, or a job that is to follow."""
+    if what != "seal":
+        return NewJob(f"{batch}-{what}", "h", "{}", batch=batch, callback=what)
+    total = list(BATCHES.values()).count(batch)
+    ids = [value for name in CALLBACKS for value in (name, f"{batch}-{name}")]
+    return NewJob(batch, "h", "{}", seal=("seal", total, *ids))
 
 
 new_jobs = st.builds(
+    said_of_batch, st.sampled_from(["one", "two"]), st.sampled_from(["seal", *CALLBACKS])
+) | st.builds(
     new_job,
-    st.sampled_from(sorted(MAX_ATTEMPTS)),
+    st.sampled_from([*sorted(MAX_ATTEMPTS), *BATCHES]),
     st.sampled_from([*[""] * 4, "+1000000"]),
     st.sampled_from([*[""] * 5, "+1000000", "1"]),
     st.sampled_from([0, 0, 0, 1, 2, -1]),

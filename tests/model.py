@@ -51,6 +51,18 @@ class Job:
     until: str = "end"
     key: str = ""  # of which only `limit` run at once
     limit: int = 1
+    batch: str = ""
+
+
+@dataclass
+class Batch:
+    """Jobs that belong together."""
+
+    jobs: dict[str, str] = field(default_factory=dict)  # how each stands
+    total: int | None = None
+    due: dict[str, str] = field(default_factory=dict)  # callback -> the id it will have
+    kept: set[str] = field(default_factory=set)  # callbacks that were sent, and wait
+    done: bool = False
 
 
 @dataclass
@@ -81,6 +93,7 @@ class Model:
     ring: list[str] = field(default_factory=list)  # limit keys, the next to be asked first
     keys_first: bool = False  # they and the line take turns
     most: int | None = None  # jobs that may run at once
+    batches: dict[str, Batch] = field(default_factory=dict)
     locks: dict[str, str] = field(default_factory=dict)  # unique key -> the job that stands
     cancelled: set[str] = field(default_factory=set)  # ids left in the line
     due: dict[str, float] = field(default_factory=dict)
@@ -135,15 +148,22 @@ class Model:
         return [self._push(new) for new in jobs]
 
     def _push(self, new: NewJob) -> int:
+        if new.seal or new.callback:
+            return self._gather(new)
         if new.id in self.jobs or new.id in self.cancelled:
             return 0
+        if new.batch:
+            batch = self.batches.setdefault(new.batch, Batch())
+            if new.id in batch.jobs:
+                return 0
+            batch.jobs[new.id] = "waiting"
         until, _, key = new.unique.lstrip("+").partition(":")
         if other := self.stands(key):
             if new.unique.startswith("+") and other.state == "scheduled":
                 self._put_off(other, new.due)
             return 2
         job = self.jobs[new.id] = Job(new.id, new.priority, new.max_attempts)
-        job.key, job.limit = new.limit_key, new.limit
+        job.key, job.limit, job.batch = new.limit_key, new.limit, new.batch
         job.unique, job.until = key, until
         if key:
             self.locks[key] = job.id
@@ -154,6 +174,38 @@ class Model:
         else:
             self._wait_last(job)
         return 1
+
+    def _gather(self, new: NewJob) -> int:
+        """Take what is said of a batch, and what is to follow it, in any order."""
+        batch = self.batches.setdefault(new.batch or new.id, Batch())
+        if (new.seal and batch.total is not None) or new.callback in batch.kept:
+            return 0
+        if new.seal:
+            _, total, *pairs = new.seal
+            batch.total = int(total)
+            batch.due = dict(zip(map(str, pairs[::2]), map(str, pairs[1::2]), strict=True))
+        else:
+            batch.kept.add(new.callback)
+        self._finish(batch)
+        return 1
+
+    def _finish(self, batch: Batch) -> None:
+        ended = [state for state in batch.jobs.values() if state != "waiting"]
+        if batch.total is None or len(ended) < batch.total:
+            return
+        batch.done = True
+        for name in ("on_complete", "on_failure" if "failed" in ended else "on_success"):
+            if name in batch.due and name in batch.kept:
+                batch.kept.remove(name)
+                job = Job(batch.due.pop(name))
+                self.jobs[job.id] = job
+                self._wait_last(job)
+
+    def _mark(self, job: Job, state: str) -> None:
+        batch = self.batches.get(job.batch)
+        if batch and batch.jobs.get(job.id, state) != state:
+            batch.jobs[job.id] = state
+            self._finish(batch)
 
     def _put_off(self, job: Job, due: str) -> None:
         if due:
@@ -443,8 +495,10 @@ class Model:
             self._free(job)
         if outcome == "succeeded":
             del self.jobs[job.id]
+            self._mark(job, "succeeded")
         elif outcome == "kept":
             job.state, job.worker = "succeeded", ""
+            self._mark(job, "succeeded")
         elif outcome == "failed":
             self._bury(job)
         elif job.stopped:
@@ -467,6 +521,7 @@ class Model:
         job.state, job.worker, job.stopped = "failed", "", False
         self._free(job)
         self.aged.discard(job.id)
+        self._mark(job, "failed")
 
     def recover(self, orphans: Sequence[Orphan]) -> list[str]:
         """Jobs of dead workers, oldest first: each goes to the head, waits, or has failed."""
@@ -498,6 +553,7 @@ class Model:
         if job.unique:
             self.locks[job.unique] = id
         job.attempts, job.crashes, job.late = 0, 0, False
+        self._mark(job, "waiting")
         if job.listed:
             job.state, job.listed = "active", False
             self._wake()
@@ -528,16 +584,22 @@ class Model:
             self._free(job)
             if not job.priority and not job.key:
                 self.line.remove(id)
+            self._mark(job, "cancelled")
             deleted += 1
         return deleted, len(ids)
 
     def fail(self, id: str, reason: str) -> bool:
+        if not self._withdraw(id):
+            return False
+        self._bury(self.jobs[id])
+        return True
+
+    def _withdraw(self, id: str) -> bool:
         job = self.jobs.get(id)
         if job is None or job.state not in ("active", "scheduled"):
             return False
         job.listed = job.state == "active" and not job.priority and not job.key
         self.due.pop(id, None)
-        self._bury(job)
         return True
 
     def discard(self, id: str) -> bool:
@@ -550,7 +612,14 @@ class Model:
         return True
 
     def cancel(self, id: str) -> bool:
-        return self.fail(id, "cancelled") and self.discard(id)
+        if not self._withdraw(id):
+            return False
+        job = self.jobs.pop(id)
+        self._free(job)
+        if job.listed:
+            self.cancelled.add(id)
+        self._mark(job, "cancelled")
+        return True
 
     def limit(self, limits: Limits) -> bool:
         return self._limit(limits.concurrency)

@@ -39,7 +39,7 @@ LAYERS = [
     {"connection"},
     {"push", "schedules"},
     {"runner"},
-    {"checks", "results", "testing"},
+    {"batches", "checks", "results", "testing"},
     {"operators"},
     {"models", "templatetags"},
     {"admin"},

@@ -72,6 +72,19 @@ def test_no_more_run_than_the_concurrency_and_none_is_claimed_ahead(queue: Queue
     assert len(claim(queue, number=3)) == 1
 
 
+def test_what_a_limited_queue_gives_counts_for_the_room_of_all(queue: Queue) -> None:
+    other = Queue("other", queue.client)
+    for _ in range(3):
+        queue.push()
+        other.push()
+    queue.limit(Limits(concurrency=2))
+    register(queue, "w1")
+    register(other, "w1")
+    call = claim_call([queue, other], "w1", 1, LEASE, slots=3)
+    jobs = read_claim(run(queue.client, call), [queue, other]).jobs
+    assert [job.queue for job in jobs] == ["email", "email", "other"]
+
+
 def test_the_rate_is_smooth_and_says_when_to_look_again(queue: Queue) -> None:
     for _ in range(20):
         queue.push()

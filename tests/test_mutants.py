@@ -283,11 +283,6 @@ MUTANTS = [
         "",
     ),
     Mutant("a limited queue is never claimed ahead", "ahead = 0, open", "ahead = room.ahead, open"),
-    Mutant(
-        "what a limited queue took is taken from the room",
-        "room.slots, own.open = room.slots - taken, own.open - taken",
-        "own.open = own.open - taken",
-    ),
     Mutant("a key keeps to its limit", "return running(root, key) <", "return 0 <"),
     Mutant("what runs counts for its key", "      enter_key(root, id, key)\n", ""),
     Mutant(
@@ -315,6 +310,23 @@ MUTANTS = [
         "'turn', 1) % 2 == 1 and KEYS_FIRST or PLACES",
         "'turn', 1) % 2 == 1 and PLACES or PLACES",
     ),
+    # Batches.
+    Mutant("a job is in a batch once", "'waiting') == 0 then", "'waiting') == 9 then"),
+    Mutant("a batch waits for its total", "if not counts[1] then return end", ""),
+    Mutant("a batch waits for all", "+ counts[4] < counts[1] then return end", "< 0 then end"),
+    Mutant("what follows a batch follows once", "  redis.call('HDEL', key, name)\n", ""),
+    Mutant(
+        "what follows comes in any order",
+        "HSET', key, unpack(fields))\n  finish(",
+        "HSET', key, unpack(fields))\n  open_batch(",
+    ),
+    Mutant("failures are told apart", "counts[3] > 0 and 'on_failure' or", ""),
+    Mutant("success counts in its batch", "mark(root, batch, id, 'succeeded', now_ms())", ""),
+    Mutant("so does a kept job", "    mark(root, batch, id, 'succeeded', now)\n", ""),
+    Mutant("so does failure", "  mark(root, job[3], id, 'failed', now)\n", ""),
+    Mutant("so does what is cancelled", "mark(root, job[5], id, 'cancelled', now_ms())", ""),
+    Mutant("what is discarded has failed", "if job[4] ~= 'failed' then mark", "if true then mark"),
+    Mutant("what is retried waits again", "  mark(root, job[10], id, 'waiting', now)\n", ""),
     # Unique.
     Mutant("a key has one job", "if unique then other, state = stands(root, unique.key) end", ""),
     Mutant("a key is locked", "    lock(root, id, unique.key, ttl)\n", ""),
