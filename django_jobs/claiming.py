@@ -53,8 +53,8 @@ class Claiming:
 
     @property
     def pending(self) -> bool:
-        """Say whether jobs are known that are not entered, or to be given back, or pushed."""
-        return bool(self._answer or self._give_back or self._fires)
+        """Say whether jobs are known that are not entered, or to be given back."""
+        return bool(self._answer or self._give_back)
 
     def doubt(self) -> None:
         """Ask at the next call what is held: after an error nobody knows what was done."""

@@ -384,8 +384,8 @@ def test_define_leaves_schedules_of_a_wrong_type_alone(queue: Queue, client: Red
 
 def test_define_heals_a_definition_of_a_wrong_type(queue: Queue, client: Redis) -> None:
     client.set("jobs:email:schedule:nightly", "x")
-    client.zadd("jobs:email:schedules", {"nightly": 1})
-    assert claim(queue).due == []
+    make_due(queue, 100)
+    assert (claim(queue).due, claim(queue, 2).states) == ([], {"email": "ok"})
     define(queue, schedule())
     assert find(queue).handler == "shop.report"
 
