@@ -92,6 +92,7 @@ def test_plots_are_svg(tmp_path: Path) -> None:
         for path in (tmp_path / "bars.svg", tmp_path / "stacks.svg")
     ]
     assert rects[0][1] == pytest.approx(5.5 * rects[0][0], rel=0.01)
+    assert plot.WIDTH / 3 < rects[0][1] < plot.WIDTH
     assert len(rects[1]) == 1
 
 
