@@ -188,9 +188,36 @@ def _section(contestant: Contestant, kept: Results) -> str:
     lines += [f"- {setting[0].upper()}{setting[1:]}." for setting in contestant.settings]
     commands = {way[load] for way in contestant.speed for load in ("noop", "nap")}
     lines += [f"- `{command}`" for command in sorted(commands)]
-    lines += [f"- In the fault race: `{contestant.safe}`", f"- Better: {contestant.better}"]
+    lines += [f"- In the fault race: `{contestant.safe}`", f"- For it: {contestant.better}"]
+    ahead = [*_faster(contestant, kept), *_safer(contestant, kept)]
+    lines += [f"- Ahead of {OURS} in this race: {', '.join(ahead)}."] if ahead else []
     outcomes = kept.get("faults", {"rows": {}})["rows"].get(contestant.title, {})
     for fault, outcome in outcomes.items():
         if outcome["notes"]:
             lines.append(f"- {fault[0].upper()}{fault[1:]}: {'; '.join(outcome['notes'])}.")
     return "\n".join([*lines, ""])
+
+
+def _faster(contestant: Contestant, kept: Results) -> Iterable[str]:
+    """Yield the figures in which one of its rows is better than ours."""
+    rows = kept.get("speed", {"rows": {}})["rows"]
+    for title in (way["title"] for way in contestant.speed):
+        for name, unit in UNITS.items():
+            if title in rows and name in rows[title]:
+                theirs, ours = (statistics.median(rows[row][name]) for row in (title, OURS))
+                if theirs != ours and (theirs > ours) == (unit == "jobs/s"):
+                    pool = title.removeprefix(contestant.title).replace(",", " with")
+                    yield f"{name}{pool} {plot.shown(theirs)} {unit} against {plot.shown(ours)}"
+
+
+def _safer(contestant: Contestant, kept: Results) -> Iterable[str]:
+    """Yield the faults that did it less harm than us."""
+    rows = kept.get("faults", {"rows": {}})["rows"]
+    for fault, theirs in rows.get(contestant.title, {}).items():
+        ours = rows[OURS][fault]
+        if (_harm(theirs), theirs["late"] + 1) < (_harm(ours), ours["late"]):
+            yield f"{fault} ({told(theirs)} against {told(ours)})"
+
+
+def _harm(outcome: Results) -> int:
+    return int(outcome["lost"] + outcome["stuck"] + outcome["twice"])

@@ -8,7 +8,7 @@
 # settings = [
 #   "no results, no events, no gossip, no mingle: what costs time and no job needs",
 #   "prefetch multiplier 64: its advice for many short jobs",
-#   "in the fault race acks_late, reject_on_worker_lost, prefetch multiplier 1, -O fair, visibility_timeout 10 s: its advice for jobs that must not be lost",
+#   "in the fault race acks_late, reject_on_worker_lost, prefetch multiplier 1, -O fair, visibility_timeout 10 s and a look every second: its advice for jobs that must not be lost",
 # ]
 # better = "Canvas (chains, chords), four brokers, workers in other languages, fifteen years of use; prefork shares memory."
 # [[tool.peer.speed]]
@@ -25,13 +25,18 @@ from celery import Celery
 
 from benchmarks.peers import work
 
+prompt = {
+    "visibility_timeout": 10,
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 1,
+}
 app = Celery("peers", broker=work.URL, fixups=[])
 app.conf.update(
     task_ignore_result=True,
     worker_prefetch_multiplier=1 if work.SAFE else 64,
     task_acks_late=work.SAFE,
     task_reject_on_worker_lost=work.SAFE,
-    broker_transport_options={"visibility_timeout": 10 if work.SAFE else 3600},
+    broker_transport_options=prompt if work.SAFE else {},
     broker_connection_retry_on_startup=True,
 )
 

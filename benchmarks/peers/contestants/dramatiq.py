@@ -10,7 +10,7 @@
 #   "two processes of eight threads, its defaults on two cores (of thirty-two for jobs of 1 ms), 200 messages prefetched in each; no results, no Prometheus",
 #   "in the fault race heartbeat_timeout 5 s and maintenance with every tenth command instead of every thousandth, so that a dead worker is seen soon",
 # ]
-# better = "Lost no job in most faults; well documented; middleware for all; RabbitMQ too."
+# better = "The least to set for jobs that are not lost; well documented; middleware for all; RabbitMQ too."
 # [[tool.peer.speed]]
 # title = "Dramatiq"
 # noop = "env dramatiq_queue_prefetch=200 dramatiq {module} -p 2 -t 8"

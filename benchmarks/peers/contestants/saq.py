@@ -9,7 +9,7 @@
 #   "two processes, fifty jobs at once in each, async jobs; results kept for no time (ttl -1)",
 #   "in the fault race two jobs at once in each, retries 5, timeout 10 s, swept every second",
 # ]
-# better = "Low latency for async code; a web page of its own; PostgreSQL too."
+# better = "Made for async code; a web page of its own; PostgreSQL too."
 # [[tool.peer.speed]]
 # title = "SAQ"
 # noop = "saq {module}.settings --workers 2 -q"

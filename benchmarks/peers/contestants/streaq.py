@@ -9,7 +9,7 @@
 #   "two processes, a hundred jobs at once in each, async jobs; results kept for no time (ttl 0), silent",
 #   "in the fault race two jobs at once in each, max_tries 5, idle_timeout 5 s, grace_period 10 s",
 # ]
-# better = "The fastest of the peers at pushing many; typed; task dependencies; Redis Streams, which know what is pending."
+# better = "Typed; task dependencies; middleware; Redis Streams, which know what is pending."
 # [[tool.peer.speed]]
 # title = "streaQ"
 # noop = "streaq run {module}:worker -w 2"

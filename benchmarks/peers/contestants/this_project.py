@@ -11,7 +11,7 @@
 #   "two processes, for jobs of 1 ms --concurrency 32; the rest as it comes",
 #   "in the fault race two jobs at once in each process, LEASE 5 s, so that a dead machine is seen soon",
 # ]
-# better = "What this page is to show."
+# better = "Its pushes wait for the commit; its admin; this page."
 # [[tool.peer.speed]]
 # title = "django_jobs"
 # noop = "python -m django runjobs --queues default --processes 2"
