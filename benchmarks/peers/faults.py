@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import random
 import signal
 import time
 from collections.abc import Callable
@@ -45,7 +44,7 @@ class Trial:
         self.deaths = 0
         self.notes: list[str] = []
         self.due = 0.0  # when the last job would end if nothing were broken
-        self.seen = (0, 0)  # how many have not begun, and have not ended
+        self.seen = (0, 0)  # how many runs have begun, and have ended
         self.began = self.ended = 0.0  # when that last changed
 
     def push(self, kind: str, count: int) -> None:
@@ -64,10 +63,11 @@ class Trial:
 
     def look(self) -> None:
         """See what has moved; start the worker again if its top process has ended."""
-        begun, ended = self.place.begun.runs(self.jobs), self.place.left(self.jobs)
-        if (seen := (sum(begun), ended)) != self.seen:
+        begun, ended = self.place.begun, self.place.ended
+        seen = sum(begun.runs(self.jobs)), sum(ended.runs(self.jobs))
+        if seen != self.seen:
             self.began = time.monotonic()
-            self.ended = self.began if ended != self.seen[1] else self.ended
+            self.ended = self.began if seen[1] != self.seen[1] else self.ended
             self.seen = seen
         if self.place.worker and self.place.worker.poll() is not None:
             self.deaths += 1
@@ -91,17 +91,17 @@ class Trial:
     def outcome(self) -> Outcome:
         """Wait until all have ended, or none of the rest can; count."""
 
-        def over() -> bool:
-            quiet = time.monotonic() - self.began > QUIET
-            return not self.place.left(self.jobs) or (quiet and not self.held())
-
-        self.until(over, self.patience)
+        self.until(lambda: not self.place.left(self.jobs) or self.nothing_can_come(), self.patience)
         missing, twice = account(self.place.ended.runs(self.jobs))
         stuck = min(missing, self.held())
         if self.deaths:
             self.notes.append(f"its worker ended {self.deaths} times by itself")
         late = max(0.0, self.ended - self.due)
         return Outcome(self.jobs, missing - stuck, stuck, twice, late, self.notes)
+
+    def nothing_can_come(self) -> bool:
+        """Return whether no job is in Redis, and none has begun for some time."""
+        return time.monotonic() - self.began > QUIET and not self.held()
 
     def whereabouts(self) -> str:
         """Say where in Redis that is which is left."""
@@ -131,17 +131,23 @@ def kill_child(trial: Trial) -> None:
     """Kill the process that runs a job, three times, if it is not the top one."""
     trial.push("slow", 60)
     trial.start()
-    top = trial.place.worker.pid if trial.place.worker else 0
     for share in (0.2, 0.4, 0.6):
         trial.until_ended(share)
-        runs, pids = trial.place.ended.runs(60), trial.place.begun.starts(60)
-        working = {pid for pid, run in zip(pids, runs, strict=True) if pid and not run}
-        if victims := sorted(working & set(trial.place.processes()) - {top}):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(random.choice(victims), signal.SIGKILL)
+        if trial.until(lambda: working_children(trial), 5):
+            with contextlib.suppress(IndexError, ProcessLookupError):
+                os.kill(working_children(trial)[0], signal.SIGKILL)
         else:
             trial.notes.append("no child was at work")
         trial.hit(0.2)
+
+
+def working_children(trial: Trial) -> list[int]:
+    """Return the processes but the top one that run jobs."""
+    place = trial.place
+    runs, pids = place.ended.runs(trial.jobs), place.begun.starts(trial.jobs)
+    working = {pid for pid, run in zip(pids, runs, strict=True) if pid and not run}
+    top = place.worker.pid if place.worker else 0
+    return sorted(working & set(place.processes()) - {top})
 
 
 def terminate(trial: Trial) -> None:
@@ -184,22 +190,27 @@ def poison(trial: Trial) -> None:
     """Push a job that kills its process among good ones."""
     place = trial.place
     trial.push("slow", 5)
-    trial.push("poison", 1)
-    place.ended.mark(5)  # nobody waits for it
+    trial.tell("timed", "poison", 19, 1, "push")
     trial.push("slow", 14)
     trial.start()
     trial.hit(0.2)
 
     def starts() -> int:
-        return place.begun.runs(6)[5]
+        return place.begun.runs(20)[19]
+
+    def given_up() -> int:
+        return place.size(place.contestant.failed)
 
     def over() -> bool:
-        end = place.size(place.contestant.failed) or not trial.held() or starts() >= LOOP
-        return not place.left(trial.jobs) and bool(end)
+        end = given_up() or starts() >= LOOP or trial.nothing_can_come()
+        return not place.left(19) and bool(end)
 
     trial.until(over, trial.patience)
     end = "is tried for ever" if starts() >= LOOP else trial.whereabouts()
     trial.notes.append(f"the poison began {starts()} times and {end}")
+    if not given_up():
+        trial.jobs = 20  # it is lost or stuck
+    trial.patience = 2 * QUIET
 
 
 def garbage(trial: Trial) -> None:

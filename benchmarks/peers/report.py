@@ -29,7 +29,7 @@ Written by `python -m benchmarks.peers` and `python -m benchmarks.peers --race`,
 run: they install each contestant into an environment of its own and take half an hour together.
 Nobody's figures are better than their machine: compare the rows, not the numbers of two pages.
 """
-SPEED = """
+SPEED = """\
 ## Speed
 
 Each row: a private Redis, the contestant's own worker command, the best of the settings that were
@@ -39,7 +39,7 @@ rate counts from the first job that ended to the last. `lost` and `twice` compar
 Redis with what was pushed: they must be 0 for the row to count. Memory is that of all processes,
 after a drain, first summed up, then with what they share counted once.
 """
-FAULT = """
+FAULT = """\
 ## Faults
 
 Each contestant with its most reliable settings (below), two processes of two threads or four of
@@ -48,14 +48,15 @@ says how soon a dead worker is missed, it is 5 to 10 s, so that the recovery can
 run for a cell: a 0 means *not seen*, a loss is a fact.
 
 **lost**: did not run, and is in no queue and no list of failed jobs (SAQ and streaQ have no such
-list). **stuck**: did not run within {patience} s, but Redis has it. **twice**: ran to its end
+list). **stuck**: did not run within {patience:.0f} s, but Redis has it. **twice**: ran to its end
 more than once. **+ s**: how much later the last job ended than it would have without the fault.
 """
-EXPLAINED = """
+EXPLAINED = """\
 - *kill -9, whole*: all processes of the worker, three times in 60 jobs of 0.2 s. *Child*: the one
   that ran a job. *SIGTERM*: to all processes, as systemd does, while jobs of 2 s run; then the
   worker is started again. *Connections closed*: each 300 ms for 4 s. *Redis full*: `maxmemory`
-  reached for 3 s. *Poison*: one of 20 jobs ends its process by `os._exit`. *Garbage*: bytes that
+  reached for 3 s. *Poison*: one of 20 jobs ends its process by
+  `os._exit`; it should be given up and be listed as failed, or else it counts as lost or stuck. *Garbage*: bytes that
   are no job at both ends of the queue.
 - *Around the commit*: five times the process dies after the commit and before the push that was
   to follow it (`transaction.on_commit`; Celery's `delay_on_commit`, django-rq's `on_db_commit` and
@@ -145,7 +146,7 @@ def write_page(contestants: Iterable[Contestant]) -> None:
     if faults := kept.get("faults"):
         parts += [FAULT.format(**faults), _place(faults), _stacks(faults)]
         parts += [in_markdown(fault_table(faults)), EXPLAINED]
-    parts.append("\n## The contestants, their settings, and what they do better\n")
+    parts.append("## The contestants, their settings, and what speaks for them\n")
     parts += [_section(contestant, kept) for contestant in contestants]
     (ROOT / "docs" / "benchmarks.md").write_text("\n".join(parts))
 

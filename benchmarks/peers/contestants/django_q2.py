@@ -7,7 +7,7 @@
 # held = ["django_q:peers:q"]
 # safe = "python -m django qcluster"
 # settings = [
-#   "save_limit -1: no row for a job that succeeded; no scheduler; workers are never recycled; two of them, for jobs of 1 ms eight",
+#   "no row for a job that succeeded (save_limit -1); no scheduler; workers are never recycled; two of them, for jobs of 1 ms eight",
 #   "in the fault race the same: its Redis broker has no receipts to turn on (its ORM and SQS brokers have)",
 # ]
 # better = "Made for Django: schedules and failures in the database, shown in its admin; ORM broker with receipts."
