@@ -55,9 +55,9 @@ EXPLAINED = """\
 - *kill -9, whole*: all processes of the worker, three times in 60 jobs of 0.2 s. *Child*: the one
   that ran a job. *SIGTERM*: to all processes, as systemd does, while jobs of 2 s run; then the
   worker is started again. *Connections closed*: each 300 ms for 4 s. *Redis full*: `maxmemory`
-  reached for 3 s. *Poison*: one of 20 jobs ends its process by
-  `os._exit`; it should be given up and be listed as failed, or else it counts as lost or stuck. *Garbage*: bytes that
-  are no job at both ends of the queue.
+  reached for 3 s. *Poison*: one of 20 jobs ends its process by `os._exit`; it should be given up
+  and be listed as failed, or else it counts as lost or stuck. *Garbage*: bytes that are no job at
+  both ends of the queue.
 - *Around the commit*: five times the process dies after the commit and before the push that was
   to follow it (`transaction.on_commit`; Celery's `delay_on_commit`, django-rq's `on_db_commit` and
   Huey's `on_commit_task` are that hook). The notes say how many jobs ran whose transaction was
@@ -160,8 +160,8 @@ def _place(results: Results) -> str:
 
 
 def _plots(results: Results) -> Iterable[str]:
-    for number, (name, title) in enumerate(PLOTS.items(), 1):
-        file = f"peers-{number}.svg"
+    for name, title in PLOTS.items():
+        file = f"peers-{name.partition(',')[0].replace(' ', '-')}.svg"
         found = {row: figures[name] for row, figures in results["rows"].items()}
         plot.bars(ROOT / "docs" / "images" / file, title, UNITS[name], found, OURS)
         yield f"![{title}](images/{file})\n"
