@@ -8,8 +8,9 @@ import pytest
 from django.db import transaction
 from redis import Redis
 
-from django_jobs import Job, apush_batch, get_batch, get_queue, handler, push_batch
+from django_jobs import apush_batch, get_batch, get_queue, push_batch
 from django_jobs.exceptions import OptionError, PayloadError, UnknownHandler
+from django_jobs.handlers import Handler
 from django_jobs.invariants import check
 from django_jobs.job import Claimed
 from django_jobs.line import run
@@ -22,11 +23,7 @@ from tests.test_limits import number
 from tests.test_transitions import WHY, claim, dump, register
 
 NAP = ("test.nap", {"seconds": 0})
-
-
-@handler("batches.bulk", queue="bulk")
-def bulk(job: Job) -> None:
-    """Live in another queue."""
+BULK = Handler("batches.bulk", lambda job: None, queue="bulk")  # known to this module only
 
 
 @pytest.fixture
@@ -232,9 +229,9 @@ def test_another_queue_is_refused_naming_both(client: Redis) -> None:
     with pytest.raises(
         OptionError, match=r"'test\.nap' goes to 'default'.*'batches\.bulk'.*queue="
     ):
-        push_batch([NAP, ("batches.bulk", {})])
+        push_batch([NAP, (BULK, {})])
     assert client.keys() == []
-    push_batch([NAP, ("batches.bulk", {})], queue="bulk")
+    push_batch([NAP, (BULK, {})], queue="bulk")
     assert get_queue("bulk").stats().active == 2
 
 
