@@ -50,6 +50,15 @@ def _of_queue(queue: QueueView) -> Iterator[Note]:
     elif queue.late and not queue.stats.paused:
         text = _("Queue %(queue)s is behind: its next job has waited for %(wait)s (%(n)s waiting).")
         yield Note("warning", text % said)
+    if batches := queue.left_open:
+        one = "Queue %(queue)s: the push of a batch broke off, so nothing will follow it: %(id)s."
+        many = (
+            "Queue %(queue)s: the pushes of %(n)s batches broke off, so nothing will follow them;"
+            " the oldest is %(id)s."
+        )
+        text = ngettext(one, many, len(batches)) + " " + _("What to do says manage.py jobs doctor.")
+        said |= {"n": number(len(batches)), "id": batches[0].id}
+        yield Note("warning", text % said)
 
 
 def _of_server(server: Server) -> Iterator[Note]:

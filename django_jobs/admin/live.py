@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin import charts
 from django_jobs.conf import get_settings
-from django_jobs.monitor import counts, history, servers, workers
+from django_jobs.monitor import batches, counts, history, limits, servers, workers
 from django_jobs.queue import Queue
 from django_jobs.record import Stats
 from django_jobs.templatetags.django_jobs import NONE, duration, number
@@ -34,6 +34,8 @@ class QueueView:
     failed_lately: int
     minutes: Minutes
     workers: int
+    limits: limits.InForce
+    left_open: list[batches.Batch]
 
     @property
     def late(self) -> bool:
@@ -73,6 +75,7 @@ def take(known: Mapping[str, Queue]) -> Snapshot:
     queues = list(known.values())
     stats, waits = counts.all_stats(queues), counts.oldest_waits(queues)
     lately = counts.failed_since(queues, counts.server_time(queues[0]) - HOUR)
+    bounds, left_open = limits.in_force(queues), batches.left_open(queues)
     rows = workers.all_workers(queues)
     alive = Counter(name for row in rows if row.state == "running" for name in row.queues)
     views = [
@@ -83,6 +86,8 @@ def take(known: Mapping[str, Queue]) -> Snapshot:
             lately[queue.name],
             _timeline.minutes(queue),
             alive[queue.name],
+            bounds[queue.name],
+            left_open[queue.name],
         )
         for queue in queues
     ]
