@@ -345,6 +345,7 @@ def test_waiting_jobs_with_a_key_are_seen(queue: Queue) -> None:
         ({"limit_key": "k"}, "limit is None"),
         ({"limit": 2}, "limit_key is None"),
         ({"limit_key": "", "limit": 2}, "limit_key is ''"),
+        ({"limit_key": "\ud800", "limit": 2}, "surrogates"),
         ({"limit_key": "k", "limit": 0}, "limit is 0"),
         ({"limit_key": "k", "limit": 1, "priority": 3}, "no priority"),
     ],
