@@ -21,7 +21,7 @@ from django_jobs.monitor.counts import oldest_waits
 from django_jobs.monitor.live import waiting_page
 from django_jobs.options import NewJob, new_job
 from django_jobs.queue import Queue
-from tests.conftest import Runjobs, wait_until
+from tests.conftest import Runjobs, free_port, start_redis, wait_until
 from tests.processes import lines, ran
 from tests.test_transitions import LEASE, WHY, claim, dump, register
 
@@ -162,6 +162,25 @@ def test_runjobs_puts_the_limits_of_the_settings_in_force(runjobs: Runjobs, ledg
     assert ran(ledger) == Counter(ids), "a drain waits for limits"
     assert most_at_once(ledger) <= 2
     assert get_queue("limited").limits() == Limits(concurrency=2, rate="500/s")
+
+
+def test_a_redis_that_lost_its_data_hears_of_the_limits_before_it_knows_a_worker(
+    runjobs: Runjobs, tmp_path: Path
+) -> None:
+    port = free_port()
+    server = start_redis(port, str(tmp_path))
+    env = {"DJANGO_SETTINGS_MODULE": "tests.settings_limited"}
+    runjobs("--queues", "limited", **env, REDIS_URL=f"redis://127.0.0.1:{port}/0")
+    for _ in range(2):
+        queue = Queue("limited", Redis(port=port, protocol=2))
+        wait_until(lambda: queue.client.zcount("jobs:limited:workers", "(0", "+inf"), 30)
+        assert queue.limits() == Limits(concurrency=2, rate="500/s")
+        server.kill()
+        server.wait(10)
+        queue.client.close()
+        server = start_redis(port, str(tmp_path))
+    server.kill()
+    server.wait(10)
 
 
 @pytest.mark.parametrize(
