@@ -242,6 +242,8 @@ def test_bad_jobs_are_refused_and_nothing_is_pushed(client: Redis) -> None:
         push_batch([NAP, ("test.nap", object())])
     with pytest.raises(OptionError, match=r"test\.nap.*unique"):
         push_batch([("test.nap", {}, {"unique": "k"})])
+    with pytest.raises(OptionError, match=r"test\.quick.*follows a batch takes no delay"):
+        push_batch([NAP], on_success=("test.quick", {}, {"delay": 60}))
     assert client.keys() == []
 
 
