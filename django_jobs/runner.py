@@ -19,6 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 if sys.platform != "win32":
     import resource
 
+from django_jobs import sidecars
 from django_jobs.conf import Settings, get_settings, without_password
 from django_jobs.connection import declared_queues, get_queue, queue_names, redis_urls
 from django_jobs.exceptions import JobsError
@@ -150,6 +151,7 @@ def make_supervisor(
         shutdown_timeout=shutdown_timeout,
         discover=all_queue_names if grow else None,
         before_fork=connections.close_all,
+        sidecars=sidecars.installed,
     )
 
 

@@ -23,6 +23,7 @@ from django_jobs.claims import BEATS_PER_LEASE, beat_call, report_call
 from django_jobs.holding import STOP_GRACE
 from django_jobs.line import Line, checked
 from django_jobs.queue import Queue
+from django_jobs.sidecars import Sidecars
 from django_jobs.worker import RECYCLE
 from django_jobs.worker_options import WorkerOptions
 
@@ -48,6 +49,7 @@ class Supervisor:
         shutdown_timeout: float = 25.0,
         discover: Callable[[], list[str]] | None = None,
         before_fork: Callable[[], None] = lambda: None,
+        sidecars: Sequence[Callable[[], None]] = (),
     ) -> None:
         self._queues = list(queues)
         self._open_queue = open_queue
@@ -55,6 +57,7 @@ class Supervisor:
         self._shutdown_timeout = shutdown_timeout
         self._discover = discover
         self._before_fork = before_fork
+        self._sidecars = Sidecars(sidecars, before_fork)
         self._line = Line(
             queues[0].client,
             socket_timeout=BEAT_TIMEOUT,
@@ -76,6 +79,7 @@ class Supervisor:
         try:
             while self._under_way():
                 self._turn()
+            self._sidecars.end()
         except BaseException:
             log.critical("The supervisor failed; its workers end with it.", exc_info=True)
             logging.shutdown()
@@ -92,11 +96,15 @@ class Supervisor:
             self._bury()
         while self._wanted() and now >= self._start_at:
             self._start()
+        self._sidecars.tend()
         if now >= self._beat_at and not (self._silent and self._hurried):
             self._beat(now)
         self._look_after(now)
         sentinels = [child.process.sentinel for child in self._children]
-        wait([*sentinels, self._wake], max(0.0, min(TURN, self._beat_at - now)))
+        wait(
+            [*sentinels, *self._sidecars.sentinels, self._wake],
+            max(0.0, min(TURN, self._beat_at - now)),
+        )
         for child in [child for child in self._children if not child.process.is_alive()]:
             self._reap(child)
 
