@@ -174,7 +174,7 @@ MUTANTS = [
     ),
     Mutant(
         "an id is pushed once",
-        "if redis.call('EXISTS', job_key(root, id)) == 0 then",
+        "if not known(root, id, keep) then",
         "if true then",
     ),
     Mutant(

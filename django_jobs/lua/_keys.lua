@@ -10,6 +10,7 @@ local function moment(text, now)
 end
 
 local function job_key(root, id) return root .. ':job:' .. id end
+local function tombstone(root, id) return root .. ':pushed:' .. id end
 
 -- Wakes one idle worker: `wake` holds at most one hint; whatever else it is, is left alone.
 local function hint(root)

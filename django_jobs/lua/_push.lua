@@ -1,5 +1,15 @@
 -- Prelude of push: what one job's arguments say.
 
+-- Was this id pushed before? What may push it again when its job has ended leaves a tombstone.
+local function known(root, id, keep)
+  if keep == '' then return redis.call('EXISTS', job_key(root, id)) == 1 end
+  return redis.call('EXISTS', job_key(root, id), tombstone(root, id)) > 0
+end
+
+local function remember(root, id, keep)
+  if keep ~= '' then redis.call('SET', tombstone(root, id), 1, 'PX', keep) end
+end
+
 -- Another job stands for this one: its id leads there, and its payload and due time may go there.
 local function join(root, id, other, state, replace, payload, due, now)
   alias(root, id, other)
