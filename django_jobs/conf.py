@@ -44,6 +44,7 @@ class Settings:
     UNKNOWN_HANDLER_WAIT: float = 900.0  # seconds
     MIDDLEWARE: Sequence[str] = ()  # dotted paths
     REDACT: Sequence[str] = NAMES
+    OUTBOX_FALLBACK: bool = True
     MAX_ATTEMPTS: int = MAX_ATTEMPTS
     BACKOFF: backoff.Backoff | None = None
     TIMEOUT: float | None = None  # seconds
@@ -162,6 +163,8 @@ def _check(name: str, value: Any) -> None:
         check_max_attempts(value)
     if name == "BACKOFF" and (problem := backoff.problem(value)):
         raise ValueError(f"{problem}.")
+    if name == "OUTBOX_FALLBACK" and not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither True nor False.")
     if name in ("REDACT", "MIDDLEWARE"):
         _check_names(value)
     if name in RANGES and not (value is None and name in ("TIMEOUT", "FAILED_TTL")):
