@@ -22,6 +22,7 @@ from redis.exceptions import (
 from django_jobs.conf import get_settings, problems, without_password
 from django_jobs.connection import declared_queues, get_client, redis_urls
 from django_jobs.exceptions import JobsError
+from django_jobs.handlers import all_handlers
 
 NO_ANSWER = "django_jobs.E002"
 LISTPACK = 1024  # bytes
@@ -31,6 +32,7 @@ def register_all() -> None:
     """Hand the checks to Django; the one that asks Redis is for `check --deploy`."""
     register(check_settings, "jobs")
     register(check_names, "jobs")
+    register(check_handlers, "jobs")
     register(check_redis, "jobs", deploy=True)
 
 
@@ -80,6 +82,21 @@ def check_names(**_: Any) -> list[CheckMessage]:
                 )
             )
     return found
+
+
+def check_handlers(**_: Any) -> list[CheckMessage]:
+    """Name the handlers that need an app which is not installed."""
+    if apps.is_installed("django_jobs.outbox"):
+        return []
+    return [
+        Error(
+            f"Handler {handler.name!r} is atomic, which the outbox makes possible.",
+            hint='INSTALLED_APPS += ["django_jobs.outbox"], and manage.py migrate',
+            id="django_jobs.E006",
+        )
+        for handler in all_handlers().values()
+        if handler.atomic
+    ]
 
 
 def check_redis(**_: Any) -> list[CheckMessage]:
