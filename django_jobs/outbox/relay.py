@@ -29,7 +29,8 @@ class Relay:
     def __init__(self, alias: str) -> None:
         self.alias = alias
         self._refused: set[str] = set()  # ids of rows that this code cannot read
-        self._problem = self._told = ""
+        self.problem = ""  # what the last look met with
+        self._told = ""
         self._trim_at = 0.0
 
     def relay(self, age: float = 0.0) -> int:
@@ -38,7 +39,7 @@ class Relay:
         What Redis does not take stays. Raises django.db.Error.
         """
         away: set[str] = set()
-        self._problem = ""
+        self.problem = ""
         moved, more = 0, True
         while more:
             count, more = self._step(away, age)
@@ -52,7 +53,7 @@ class Relay:
                 self.relay(YOUNG)
                 self._trim()
         except (django.db.Error, RedisError, OSError) as error:
-            self._problem = str(error)
+            self.problem = str(error)
         self._say()
         connections[self.alias].close_if_unusable_or_obsolete()
 
@@ -69,7 +70,7 @@ class Relay:
         forget_soon(sent)
         away.update(queue.name for queue in failed)
         if failed:
-            self._problem = str(next(iter(failed.values())))
+            self.problem = str(next(iter(failed.values())))
         return len(ids), bool(found)
 
     def _read(self, found: list[rows.Row]) -> dict[Queue, list[NewJob]]:
@@ -92,11 +93,11 @@ class Relay:
 
     def _say(self) -> None:
         """Log a problem that is new, and its end."""
-        if self._problem and not self._told:
-            log.warning("The outbox of database %s waits: %s", self.alias, self._problem)
-        elif self._told and not self._problem:
+        if self.problem and not self._told:
+            log.warning("The outbox of database %s waits: %s", self.alias, self.problem)
+        elif self._told and not self.problem:
             log.warning("The outbox of database %s is relayed again.", self.alias)
-        self._told = self._problem
+        self._told = self.problem
 
 
 def relay_all() -> int:

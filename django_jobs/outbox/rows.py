@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 
+import django.db
+from django.apps import apps
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Min
@@ -31,7 +34,7 @@ DELETE FROM django_jobs_outbox_outboxjob
 WHERE id = ANY(%s::uuid[]) AND set_config('synchronous_commit', 'off', true) = 'off'
 """
 
-_found: set[tuple[str, str]] = set()  # databases (alias, name) that have the table
+_found: set[tuple[str, ...]] = set()  # databases that have the table
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Waiting:
 
 def has_table(connection: BaseDatabaseWrapper) -> bool:
     """Say whether a database has the outbox's table; one that has it is not asked again."""
-    key = (connection.alias, str(connection.settings_dict["NAME"]))
+    key = _place(connection)
     if key not in _found and TABLE in connection.introspection.table_names():
         _found.add(key)
     return key in _found
@@ -76,8 +79,12 @@ def databases() -> list[str]:
 
 
 def wanted() -> list[str]:
-    """Return the databases that should have an outbox, as the routers say."""
-    return [alias for alias in connections if router.allow_migrate_model(alias, OutboxJob)]
+    """Return the databases that should have an outbox, as the routers say; each by one alias."""
+    found: dict[tuple[str, ...], str] = {}
+    for alias in connections:
+        if router.allow_migrate_model(alias, OutboxJob):
+            found.setdefault(_place(connections[alias]), alias)
+    return list(found.values())
 
 
 def save(alias: str, queue: str, jobs: Sequence[NewJob]) -> None:
@@ -142,6 +149,19 @@ def waiting(alias: str) -> list[Waiting]:
     rows = OutboxJob.objects.using(alias).order_by("queue").values_list("queue")
     found = rows.annotate(count=Count("pk"), waited=_passed(Min("created_at")))
     return [Waiting(alias, queue, n, waited.total_seconds()) for queue, n, waited in found]
+
+
+def all_waiting() -> list[Waiting]:
+    """Return what waits in all databases that answer; nothing without the outbox."""
+    found: list[Waiting] = []
+    for alias in wanted() if apps.is_installed("django_jobs.outbox") else []:
+        with suppress(django.db.Error):
+            found += waiting(alias) if has_table(connections[alias]) else []
+    return found
+
+
+def _place(connection: BaseDatabaseWrapper) -> tuple[str, ...]:
+    return tuple(str(connection.settings_dict[name]) for name in ("HOST", "PORT", "NAME"))
 
 
 def _passed(since: F | Min) -> Combinable:
