@@ -41,7 +41,7 @@ def main() -> None:
             client.script_load(script.text)
             jobs = [NewJob(f"{count}-{n}", "noop", '{"n":1}').arguments() for n in range(count)]
             for job in jobs:
-                client.evalsha(script.sha, 2, *queue.keys, "", *job)
+                client.evalsha(script.sha, 2, *queue.keys, *job)
 
         def one_by_one(count: int) -> None:
             for _ in range(count):

@@ -118,7 +118,7 @@ class Claiming:
         if answer.look is not None:
             self.look_at = min(self.look_at, time.monotonic() + answer.look)
         waiting = set(answer.states.values()) & {"closed", "unregistered", "seen"}
-        self.found_nothing = not (waiting or answer.jobs or answer.left)
+        self.found_nothing = not (waiting or answer.jobs or answer.left or answer.limited)
         self._mind(answer.states)
         return True
 

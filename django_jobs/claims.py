@@ -28,11 +28,15 @@ class Rooted(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClaimAnswer:
-    """What a claim gave; `look` is in seconds until something falls due, None if unknown."""
+    """What a claim gave; `look` is in seconds until something falls due, None if unknown.
+
+    `left` says whether claimable jobs are left, `limited` whether all that are wait for a limit.
+    """
 
     jobs: list[Claimed]
     look: float | None
     left: bool
+    limited: bool
     states: dict[str, str]  # queue -> ok | seen | closed | unregistered | what is wrong
 
 
@@ -66,7 +70,8 @@ def read_claim(reply: list[Any], queues: Sequence[Rooted]) -> ClaimAnswer:
     return ClaimAnswer(
         [Claimed(names[row[0] - 1], row, now) for row in rows],
         look / 1000 if look >= 0 else None,
-        bool(left),
+        left == 1,
+        left == 2,
         {name: state.decode() for name, state in zip(names, states, strict=True)},
     )
 

@@ -1,7 +1,7 @@
 """The setting JOBS: its defaults, what is wrong with it, and who wins."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from typing import Any
@@ -16,6 +16,7 @@ from redis import ConnectionPool
 from django_jobs import backoff, keys
 from django_jobs.handlers import check_max_attempts
 from django_jobs.job import MAX_ATTEMPTS
+from django_jobs.limits import Limits, check_concurrency, check_rate
 from django_jobs.redact import NAMES, Redactor
 
 LOCAL = "redis://127.0.0.1:6379/0"
@@ -29,12 +30,15 @@ RANGES: dict[str, tuple[float, int, str]] = {
     "RESULT_TTL": (0, 10**8, "seconds"),
     "MAX_PAYLOAD": (1, 512 * 2**20, "bytes"),
 }
-OF_A_QUEUE = ("MAX_ATTEMPTS", "BACKOFF", "TIMEOUT", "FAILED_TTL", "RESULT_TTL")
+OF_A_QUEUE = (
+    *("MAX_ATTEMPTS", "BACKOFF", "TIMEOUT", "FAILED_TTL", "RESULT_TTL"),
+    *("CONCURRENCY", "RATE_LIMIT"),
+)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What JOBS says. Per queue the last five may be given too, and a URL."""
+    """What JOBS says. Per queue the last seven may be given too, and a URL."""
 
     URL: str = ""
     PREFIX: str = "jobs"
@@ -50,10 +54,16 @@ class Settings:
     TIMEOUT: float | None = None  # seconds
     FAILED_TTL: float | None = None  # seconds
     RESULT_TTL: float = 0  # seconds
+    CONCURRENCY: int | None = None  # jobs of a queue that run at once, over all workers
+    RATE_LIMIT: str | None = None  # jobs of a queue that begin in a time: see Limits
 
     def of_queue(self, queue: str, name: str) -> Any:
         """Return a queue's own value of a setting, else the one for all queues."""
         return self.QUEUES.get(queue, {}).get(name, getattr(self, name))
+
+    def limits(self, queue: str) -> Limits:
+        """Return the limits of a queue."""
+        return Limits(self.of_queue(queue, "CONCURRENCY"), self.of_queue(queue, "RATE_LIMIT"))
 
     def url(self, queue: str) -> str:
         """Return the Redis URL of a queue. Raises ImproperlyConfigured for a bad environment."""
@@ -159,14 +169,10 @@ def _check(name: str, value: Any) -> None:
         raise ValueError(problem)
     if name == "PREFIX" and (not isinstance(value, str) or not keys.PREFIX.match(value)):
         raise ValueError(f"{value!r} is not made of A-Z a-z 0-9 _ . : -")
-    if name == "MAX_ATTEMPTS":
-        check_max_attempts(value)
     if name == "BACKOFF" and (problem := backoff.problem(value)):
         raise ValueError(f"{problem}.")
-    if name == "OUTBOX_FALLBACK" and not isinstance(value, bool):
-        raise ValueError(f"{value!r} is neither True nor False.")
-    if name in ("REDACT", "MIDDLEWARE"):
-        _check_names(value)
+    if name in CHECKS:
+        CHECKS[name](value)
     if name in RANGES and not (value is None and name in ("TIMEOUT", "FAILED_TTL")):
         _check_range(value, *RANGES[name])
 
@@ -177,6 +183,21 @@ def _check_names(value: object) -> None:
     for name in value:
         if not isinstance(name, str) or not re.search(r"[^\W_]", name):
             raise ValueError(f"{name!r} is no name.")
+
+
+def _check_switch(value: object) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither True nor False.")
+
+
+CHECKS: dict[str, Callable[[Any], object]] = {
+    "MAX_ATTEMPTS": check_max_attempts,
+    "CONCURRENCY": check_concurrency,
+    "RATE_LIMIT": check_rate,
+    "REDACT": _check_names,
+    "MIDDLEWARE": _check_names,
+    "OUTBOX_FALLBACK": _check_switch,
+}
 
 
 def _check_range(value: object, least: float, most: int, unit: str) -> None:

@@ -28,6 +28,8 @@ class JobOptions(TypedDict, total=False):
     unique_until: Literal["end", "start"] | float | timedelta  # or seconds from the push
     replace: bool  # give a waiting job of the key this payload and due time
     result_ttl: float  # seconds for which the job is kept, with its result, when it succeeded
+    limit_key: str  # of the jobs with this key ...
+    limit: int  # ... only so many run at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +46,46 @@ class NewJob:
     max_attempts: int = MAX_ATTEMPTS
     timeout: float | None = None
     result_ttl: float | None = None
+    limit_key: str = ""
+    limit: int = 1
+    batch: str = ""
+    callback: str = ""  # on_complete, on_success, on_failure: the job follows the batch
+    tombstone: int = 0  # ms for which the id is known when the job has ended
+    seal: tuple[str | int, ...] = ()  # no job: what is said of the batch whose id this has
 
     def arguments(self) -> list[str | int]:
-        """Return what the push script takes for this job."""
+        """Return what the push script takes: id, options to push by, fields of the job's hash."""
+        if self.seal:
+            said = [*self.seal, "tombstone", self.tombstone] if self.tombstone else self.seal
+            return [self.id, len(said), *said, 0]
         fields: list[str | int] = ["handler", self.handler, "payload", self.payload]
         if self.max_attempts != MAX_ATTEMPTS:
             fields += ["max_attempts", self.max_attempts]
-        if self.timeout is not None:
-            fields += ["timeout", round(self.timeout * 1000)]
-        if self.result_ttl is not None:
-            fields += ["result_ttl", round(self.result_ttl * 1000)]
-        if self.priority:
-            fields += ["priority", self.priority]
-        if len(fields) > 4 + 2 * (self.max_attempts != MAX_ATTEMPTS):
-            fields += ["more", 1]  # that there is something which few jobs have
-        return [
-            *(self.id, self.due, self.expires, self.priority, self.unique, len(fields)),
-            *fields,
-        ]
+        both = self._both()
+        options = both + self._options()
+        if rare := both + self._times():
+            fields += [*rare, "more", 1]  # that there is something which few jobs have
+        return [self.id, len(options), *options, len(fields), *fields]
+
+    def _both(self) -> list[str | int]:
+        """Return what push goes by, and the hash keeps."""
+        both: list[str | int] = ["priority", self.priority] if self.priority else []
+        if self.limit_key:
+            both += ["limit_key", self.limit_key, "limit", self.limit]
+        return [*both, "batch", self.batch] if self.batch else both
+
+    def _options(self) -> list[str | int]:
+        if not (self.due or self.expires or self.unique or self.callback or self.tombstone):
+            return []
+        names = ("due", "expires", "unique", "callback", "tombstone")
+        return [value for name in names if (said := getattr(self, name)) for value in (name, said)]
+
+    def _times(self) -> list[str | int]:
+        if self.timeout is None and self.result_ttl is None:
+            return []
+        times = {"timeout": self.timeout, "result_ttl": self.result_ttl}
+        given = ((name, round(s * 1000)) for name, s in times.items() if s is not None)
+        return [value for pair in given for value in pair]
 
 
 def new_job(
@@ -94,6 +118,7 @@ def new_job(
             max_attempts=check_max_attempts(options.get("max_attempts", max_attempts)),
             timeout=_timeout(options.get("timeout")),
             result_ttl=check_result_ttl(options.get("result_ttl")),
+            **_limit(options),
         )
     except (TypeError, ValueError) as error:
         raise OptionError(f"Handler {handler!r}, queue {queue!r}: {error}") from error
@@ -142,6 +167,22 @@ def _unique(options: JobOptions) -> str:
     if isinstance(how, str) and how not in ("end", "start"):
         raise ValueError(f"unique_until is {until!r}, not 'end', 'start', or a number of seconds.")
     return f"{'+' if options.get('replace') else ''}{how}:{key}"
+
+
+def _limit(options: JobOptions) -> dict[str, Any]:
+    """Return the options limit_key and limit as fields of a job."""
+    key, limit = options.get("limit_key"), options.get("limit")
+    if key is None and limit is None:
+        return {}
+    if not isinstance(key, str) or not 1 <= len(key) <= 200:
+        raise ValueError(f"limit_key is {key!r}, not a text of 1 to 200 characters.")
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit < 10**6:
+        raise ValueError(
+            f"limit is {limit!r}, not how many jobs of the limit_key {key!r} may run at once."
+        )
+    if options.get("priority"):
+        raise ValueError("a job with a limit_key waits for its turn: it takes no priority.")
+    return {"limit_key": key, "limit": limit}
 
 
 def _seconds(option: str, value: object) -> float:

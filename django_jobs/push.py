@@ -112,8 +112,8 @@ def push_jobs(
 
 
 def _push(handler: str | Handler, payloads: Iterable[Any], options: PushOptions) -> list[str]:
-    _refuse_event_loop()
-    name, queue, defaults = _resolve(handler, options)
+    refuse_event_loop()
+    name, queue, defaults = resolve(handler, options)
     using = options.get("using")
     rest = {k: v for k, v in options.items() if k not in ("queue", "using", "check")}
     limit = queue.max_payload
@@ -128,14 +128,19 @@ def _push(handler: str | Handler, payloads: Iterable[Any], options: PushOptions)
         )
         for payload in payloads
     ]
-    connection = transaction_of(using, name)
+    send(queue, jobs, using, name)
+    return [job.id for job in jobs]
+
+
+def send(queue: Queue, jobs: Sequence[NewJob], using: str | None, handler: str) -> None:
+    """Push jobs if and when the transaction commits, or at once where there is none."""
+    connection = transaction_of(using, handler)
     if not jobs:
-        return []
+        return
     if connection is not None:
         carrier.on_commit(connection, queue, jobs)
     else:
         carrier.at_once(using, queue, jobs)
-    return [job.id for job in jobs]
 
 
 async def apush_job(
@@ -185,7 +190,7 @@ def tell_pushed(queue: Queue, jobs: Sequence[NewJob], answers: Sequence[int]) ->
     if not job_pushed.receivers:
         return
     for job, answer in zip(jobs, answers, strict=True):
-        if answer == 2:
+        if answer == 2 or job.callback or job.seal:
             continue
         job_pushed.send_robust(job.handler, id=job.id, queue=queue.name, handler=job.handler)
 
@@ -211,7 +216,7 @@ def tell_lost(queue: Queue, jobs: Sequence[NewJob], error: BaseException) -> Non
         )
 
 
-def _resolve(handler: str | Handler, options: PushOptions) -> tuple[str, Queue, int]:
+def resolve(handler: str | Handler, options: PushOptions) -> tuple[str, Queue, int]:
     """Return the handler's name, the queue, and how many attempts its jobs get."""
     if isinstance(handler, Handler):
         found: Handler | None = handler
@@ -227,7 +232,8 @@ def _resolve(handler: str | Handler, options: PushOptions) -> tuple[str, Queue, 
     return name, queue, attempts
 
 
-def _refuse_event_loop() -> None:
+def refuse_event_loop() -> None:
+    """Raise PushError on an event loop: its thread does not own the transaction."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -18,6 +18,7 @@ from django_jobs import keys
 from django_jobs.exceptions import Empty, LeaseLost, PushError, UniqueHeld
 from django_jobs.failure import Failure
 from django_jobs.job import MAX_ATTEMPTS, Claimed, Job, encode_payload
+from django_jobs.limits import Limits
 from django_jobs.line import run, run_many
 from django_jobs.options import JobOptions, NewJob, new_job
 from django_jobs.record import JobRecord, Stats
@@ -88,15 +89,10 @@ class Queue(WorkerSide):
         except (RedisError, OSError) as error:
             raise self.push_error(jobs, error) from error
 
-    def push_calls(self, jobs: Sequence[NewJob], *, tombstone: int | None = None) -> list[Call]:
-        """Return the calls that push jobs; `pushed` reads the replies.
-
-        With a tombstone, which lasts so many ms, an id is not pushed again after its job has
-        ended either.
-        """
-        keep = "" if tombstone is None else tombstone
+    def push_calls(self, jobs: Sequence[NewJob]) -> list[Call]:
+        """Return the calls that push jobs; `pushed` reads the replies."""
         return [
-            self._call("push", keep, *(value for job in page for value in job.arguments()))
+            self._call("push", *(value for job in page for value in job.arguments()))
             for page in (jobs[i : i + PUSH_BATCH] for i in range(0, len(jobs), PUSH_BATCH))
         ]
 
@@ -171,6 +167,7 @@ class Queue(WorkerSide):
             found,
             worker=worker.decode("utf-8", "replace"),
             due=float(due) if due else None,
+            look=self.job,
         )
 
     def failed(self) -> Iterator[JobRecord]:
@@ -240,6 +237,20 @@ class Queue(WorkerSide):
     def order(self, worker: str, what: str) -> bool:
         """Tell a worker's supervisor to go `quiet` or to `stop`; it hears it at its next beat."""
         return self._did("order", worker, what)
+
+    def limit(self, limits: Limits) -> bool:
+        """Limit this queue, over all workers, whatever the settings say; no limits are none."""
+        return self._did("limit", str(limits))
+
+    def limit_as_set(self) -> bool:
+        """Take `limit` back: what the settings say counts again."""
+        return self._did("limit", "settings")
+
+    def limits(self) -> Limits:
+        """Return the limits in force."""
+        redis: Any = self.client
+        found = redis.hget(f"{self.root}:meta", "limits") or b""
+        return Limits.read(found.decode("utf-8", "replace"))
 
     def pause(self) -> bool:
         """Let workers claim nothing more from this queue; what runs goes on."""

@@ -26,6 +26,7 @@ from django_jobs.exceptions import JobsError
 from django_jobs.handlers import all_handlers
 from django_jobs.outcome import Policy
 from django_jobs.queue import Queue
+from django_jobs.scripts import Call
 from django_jobs.supervisor import Supervisor
 from django_jobs.worker_options import WorkerOptions
 
@@ -151,8 +152,14 @@ def make_supervisor(
         shutdown_timeout=shutdown_timeout,
         discover=all_queue_names if grow else None,
         before_fork=connections.close_all,
+        introduce=introduce,
         sidecars=sidecars.installed,
     )
+
+
+def introduce(queue: Queue, age: float) -> list[Call]:
+    """Return what tells Redis what the settings say of a queue."""
+    return [queue.configure(age, str(get_settings().limits(queue.name)))]
 
 
 def worker_settings() -> dict[str, Any]:

@@ -23,6 +23,7 @@ from django_jobs.claims import BEATS_PER_LEASE, beat_call, report_call
 from django_jobs.holding import STOP_GRACE
 from django_jobs.line import Line, checked
 from django_jobs.queue import Queue
+from django_jobs.scripts import Call
 from django_jobs.sidecars import Sidecars
 from django_jobs.worker import RECYCLE
 from django_jobs.worker_options import WorkerOptions
@@ -32,8 +33,13 @@ log = logging.getLogger("django_jobs")
 KILL_GRACE = 5.0  # seconds a job may go on after its timeout was raised in it
 STUCK = 30.0  # seconds without a turn of a worker's main loop until it is reported
 YOUNG = 5.0  # seconds; a worker that dies younger is started again after a pause
+INTRODUCE = 60.0  # seconds between two introductions of the queues
 BEAT_TIMEOUT = 1.0
 TURN = 0.5
+
+
+# What Redis should know of a queue before a worker claims from it; `age` of the supervisor in s.
+Introduce = Callable[[Queue, float], Sequence[Call]]
 
 
 class Supervisor:
@@ -49,6 +55,7 @@ class Supervisor:
         shutdown_timeout: float = 25.0,
         discover: Callable[[], list[str]] | None = None,
         before_fork: Callable[[], None] = lambda: None,
+        introduce: Introduce = lambda queue, age: (),
         sidecars: Sequence[Callable[[], None]] = (),
     ) -> None:
         self._queues = list(queues)
@@ -57,6 +64,7 @@ class Supervisor:
         self._shutdown_timeout = shutdown_timeout
         self._discover = discover
         self._before_fork = before_fork
+        self._introduce = introduce
         self._sidecars = Sidecars(sidecars, before_fork)
         self._line = Line(
             queues[0].client,
@@ -66,6 +74,7 @@ class Supervisor:
         )
         self._children: list[Child] = []
         self._graves: list[grave.Grave] = []
+        self._began, self._introduce_at = time.monotonic(), 0.0
         self._beat_at, self._start_at, self._young = 0.0, 0.0, 0
         self._missing = processes
         self._stop_at: float | None = None
@@ -205,24 +214,19 @@ class Supervisor:
 
     def _look_after(self, now: float) -> None:
         for child in self._children:
+            pid = child.process.pid
             late = [
                 job
                 for job in child.table.flights()
                 if job.state == flight.STARTED and 0 < job.deadline < now - KILL_GRACE
             ]
             if late:
-                log.error(
-                    "Worker %s is killed: job %s is past its timeout.",
-                    child.process.pid,
-                    late[0].id,
-                )
+                log.error("Worker %s is killed: job %s is past its timeout.", pid, late[0].id)
                 child.timed_out = True
                 child.process.kill()
             stuck = now - child.table.last_turn > STUCK
             if stuck and not child.reported:
-                log.error(
-                    "Worker %s: its main loop has not turned for %g s.", child.process.pid, STUCK
-                )
+                log.error("Worker %s: its main loop has not turned for %g s.", pid, STUCK)
             child.reported = stuck
 
     # Beats.
@@ -233,8 +237,10 @@ class Supervisor:
         if not about:
             return
         beat = beat_call(self._queues, self._options.lease, list(about))
+        news = self._news(now)
         try:
-            _, told = checked(self._line.run([beat, report_call(self._queues, about)]))
+            *_, told = checked(self._line.run([*news, beat, report_call(self._queues, about)]))
+            self._introduce_at = now + INTRODUCE if news else self._introduce_at
             self._follow(told)
             self._find_queues()
         except (RedisError, OSError) as error:
@@ -244,6 +250,13 @@ class Supervisor:
             self._silent = True
         else:
             self._silent = False
+
+    def _news(self, now: float) -> list[Call]:
+        """Return what is to be said of the queues, once a minute: Redis may have lost it."""
+        if now < self._introduce_at:
+            return []
+        age = now - self._began
+        return [call for queue in self._queues for call in self._introduce(queue, age)]
 
     def _about(self) -> dict[str, str]:
         """Return each worker's id, and what is told of it to whoever looks."""
@@ -280,6 +293,6 @@ class Supervisor:
         new = [name for name in names if name not in known]
         if new:
             self._queues += [self._open_queue(name) for name in new]
-            self._beat_at = 0.0
+            self._beat_at = self._introduce_at = 0.0
             for child in self._children:
                 child.tell("queues", new)

@@ -18,7 +18,7 @@ MODULES = sorted(
 # Each module imports only from rows above its own.
 LAYERS = [
     {"exceptions", "signals", "keys", "backoff", "caught", "redact", "reload", "version"},
-    {"job", "handlers", "flight", "embedded", "beats", "failure", "databases"},
+    {"job", "handlers", "flight", "embedded", "beats", "failure", "databases", "limits"},
     {"conf", "options", "record", "scripts"},
     {"line"},
     {"claims"},
@@ -38,7 +38,7 @@ LAYERS = [
     {"supervisor"},
     {"connection"},
     {"push", "runner"},
-    {"checks", "results", "testing"},
+    {"batches", "checks", "results", "testing"},
     {"outbox"},
     {"operators"},
     {"models", "templatetags"},

@@ -1,20 +1,4 @@
--- Prelude of claim, 2: the parts of a claim.
-local INDEXES = {{'LLEN', 'active'}, {'ZCARD', 'priority'}, {'HLEN', 'processing'}, {'ZCARD', 'workers'},
-  {'ZCARD', 'failed'}, {'ZCARD', 'scheduled'}, {'HLEN', 'claims'}, {'HLEN', 'meta'}, {'HLEN', 'counts'}, {'HLEN', 'groups'}, {'ZCARD', 'succeeded'}, {'STRLEN', 'queue'}}
-
--- May this worker claim under this number? A number seen before gets nothing. Every index is
--- looked at before anything is written: one of a wrong type stops its own queue and no other.
-local function admit(root, worker, number)
-  for _, index in ipairs(INDEXES) do
-    local size = redis.pcall(index[1], root .. ':' .. index[2])
-    if type(size) == 'table' then return index[2] .. ': ' .. size.err end
-  end
-  local lease = tonumber(redis.call('ZSCORE', root .. ':workers', worker))
-  if not lease or lease == 0 then return 'unregistered' end
-  if lease < 0 then return 'closed' end
-  local seen = redis.call('HGET', root .. ':claims', worker)
-  return seen and tonumber(seen:match('^%d+')) >= number and 'seen' or 'ok'
-end
+-- Prelude of claim, 3: what stands behind an id.
 
 -- The job behind an id, or nil: garbage is what is no id of ours, or has no hash of a job. What
 -- few jobs have is read if `more` says that there is any of it.

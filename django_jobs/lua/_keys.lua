@@ -1,4 +1,4 @@
--- Prelude 1: names, the clock, hints. Put before every script by scripts.py.
+-- Prelude 1: names, the clock, hints.
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
@@ -10,11 +10,17 @@ local function moment(text, now)
 end
 
 local function job_key(root, id) return root .. ':job:' .. id end
+
 local function tombstone(root, id) return root .. ':pushed:' .. id end
 
 -- Wakes one idle worker: `wake` holds at most one hint; whatever else it is, is left alone.
 local function hint(root)
   if redis.call('EXISTS', root .. ':wake') == 0 then redis.call('LPUSH', root .. ':wake', 1) end
+end
+
+-- May a worker take something here now?
+local function claimable(root)
+  return redis.call('EXISTS', root .. ':active', root .. ':priority', root .. ':ring') > 0
 end
 
 -- Tells those who wait for a job's end: `waited` is there while anybody waits for any.
@@ -31,18 +37,4 @@ local function job_fields(root, id, ...)
     if found[i] then return found end
   end
   return nil
-end
-
--- 1 this claim stands; 0 already settled or removed; -1 another's; then the job's unique key.
--- `owner` is the id's value in processing; it alone decides for a hash that lost its token. An
--- id of ours without a hash has nothing left to settle.
-local function standing(root, id, token, worker, owner)
-  local job = redis.pcall('HMGET', job_key(root, id), 'token', 'state', 'unique')
-  if job.err or not (job[1] or job[2]) then
-    if owner == worker then redis.call('HDEL', root .. ':processing', id) end
-    return 0
-  end
-  if job[1] and job[1] ~= token then return -1 end
-  if not owner then return 0 end
-  return owner == worker and 1 or -1, job[3]
 end

@@ -1,5 +1,6 @@
--- Prelude 2: where a job waits. `active` is taken from the right, `priority` from the lowest score.
-local function place_last(root, id, priority)
+-- Prelude 4: where a job waits. `active` is taken from the right, `priority` from the lowest score.
+local function place_last(root, id, priority, limit_key, limit)
+  if limit_key then return wait_by_key(root, id, 'LPUSH', limit_key, limit) end
   if priority == 0 then return redis.call('LPUSH', root .. ':active', id) end
   local score = redis.call('INCR', root .. ':queue') - priority * 2 ^ 44
   redis.call('ZADD', root .. ':priority', score, id) -- may fail: before the hash is begun
@@ -7,7 +8,8 @@ local function place_last(root, id, priority)
 end
 
 -- Back to where it was taken from. `score` as it was read, or false.
-local function place_first(root, id, score)
+local function place_first(root, id, score, limit_key, limit)
+  if limit_key then return wait_by_key(root, id, 'RPUSH', limit_key, limit) end
   if score then return redis.call('ZADD', root .. ':priority', score, id) end
   redis.call('RPUSH', root .. ':active', id)
 end
@@ -23,9 +25,9 @@ end
 local function promote_due(root, now, limit)
   local due = redis.call('ZRANGEBYSCORE', root .. ':scheduled', '-inf', now, 'LIMIT', 0, limit)
   for _, id in ipairs(due) do
-    local job = job_fields(root, id, 'priority', 'state')
+    local job = job_fields(root, id, 'priority', 'state', 'limit_key', 'limit')
     if job then
-      place_last(root, id, tonumber(job[1]) or 0)
+      place_last(root, id, tonumber(job[1]) or 0, job[3], job[4])
       redis.call('HDEL', job_key(root, id), 'state')
     else
       place_last(root, id, 0)

@@ -1,40 +1,13 @@
--- Prelude of push: what one job's arguments say.
+-- Prelude of push, 3: one job.
 
--- Was this id pushed before? What may push it again when its job has ended leaves a tombstone.
-local function known(root, id, keep)
-  if keep == '' then return redis.call('EXISTS', job_key(root, id)) == 1 end
-  return redis.call('EXISTS', job_key(root, id), tombstone(root, id)) > 0
-end
-
-local function remember(root, id, keep)
-  if keep ~= '' then redis.call('SET', tombstone(root, id), 1, 'PX', keep) end
-end
-
--- Another job stands for this one: its id leads there, and its payload and due time may go there.
-local function join(root, id, other, state, replace, payload, due, now)
-  alias(root, id, other)
-  if not replace or state == 'processing' then return 2 end
-  redis.call('HSET', job_key(root, other), 'payload', payload)
-  if state == 'scheduled' then
-    redis.call('HSET', job_key(root, other), 'due_at', due or now, 'more', 1)
-    schedule(root, other, due or now, now)
-  end
-  return 2
-end
-
--- "" or "<how>:<key>", how: end | start | ms, behind a `+` to replace what stands.
-local function read_unique(text)
-  local replace, how, key = text:match('^(%+?)(%w+):(.*)$')
-  if key then return {key = key, how = how, replace = replace == '+'} end
-end
-
--- `fields` of the hash begin with handler and payload.
-local function push_new(root, id, due, expires, priority, unique, fields, now)
+-- `options` as push reads them; `fields` of the hash begin with handler and payload.
+local function push_new(root, id, options, unique, fields, now)
+  local due, expires = moment(options.due or '', now), moment(options.expires or '', now)
   if due and due > now then
     schedule(root, id, due, now)
     redis.call('HSET', job_key(root, id), 'state', 'scheduled', 'due_at', due, 'more', 1)
   else
-    place_last(root, id, priority)
+    place_last(root, id, tonumber(options.priority) or 0, options.limit_key, options.limit)
     hint(root)
   end
   redis.call('HSET', job_key(root, id), 'enqueued_at', now, unpack(fields))
@@ -46,4 +19,24 @@ local function push_new(root, id, due, expires, priority, unique, fields, now)
     if ttl then redis.call('HSET', job_key(root, id), 'unique_for', ttl) end
   end
   return 1
+end
+
+local function push_one(root, id, options, fields, now)
+  if options.seal then return seal(root, id, options, now) end
+  if options.callback then return keep_callback(root, options.batch, options.callback, fields, now) end
+  if redis.call('EXISTS', job_key(root, id)) == 1 then return 0 end
+  if options.batch and not enter_batch(root, options.batch, id, now) then return 0 end
+  local unique, other, state = read_unique(options.unique)
+  if unique then other, state = stands(root, unique.key) end
+  if not other then return push_new(root, id, options, unique, fields, now) end
+  return join(root, id, other, state, unique.replace, fields[4], moment(options.due or '', now), now)
+end
+
+-- A push that may come again when its job has ended leaves a tombstone for so many ms.
+local function push_once(root, id, options, fields, now)
+  local stone = options.tombstone and tombstone(root, id)
+  if stone and redis.call('EXISTS', stone) == 1 then return 0 end
+  local answer = push_one(root, id, options, fields, now)
+  if stone then redis.call('SET', stone, 1, 'PX', options.tombstone) end
+  return answer
 end

@@ -1,4 +1,4 @@
--- Prelude 6: how a job that was processing waits again.
+-- Prelude 9: how a job that was processing waits again.
 
 -- Behind the others at once, or scheduled `delay` ms ahead.
 local function wait_again(root, id, delay, now)
@@ -10,7 +10,8 @@ local function wait_again(root, id, delay, now)
     return schedule(root, id, now + delay, now)
   end
   redis.call('HDEL', key, 'state')
-  place_last(root, id, tonumber(redis.call('HGET', key, 'priority')) or 0)
+  local job = redis.call('HMGET', key, 'priority', 'limit_key', 'limit')
+  place_last(root, id, tonumber(job[1]) or 0, job[2], job[3])
   hint(root)
 end
 
@@ -18,7 +19,7 @@ end
 -- neighbours part from the culprit; failed when its attempts are used up.
 local function return_crashed(root, id, exception, now)
   local key = job_key(root, id)
-  local job = redis.call('HMGET', key, 'attempts', 'max_attempts', 'crashes', 'score')
+  local job = redis.call('HMGET', key, 'attempts', 'max_attempts', 'crashes', 'score', 'limit_key', 'limit')
   local crashes = (tonumber(job[3]) or 0) + 1
   redis.call('HSET', key, 'crashes', crashes)
   if stopped(root, id, now) then return 'failed' end
@@ -31,7 +32,7 @@ local function return_crashed(root, id, exception, now)
     return 'scheduled'
   end
   redis.call('HDEL', key, 'state', 'started_at')
-  place_first(root, id, job[4])
+  place_first(root, id, job[4], job[5], job[6])
   hint(root)
   return 'active'
 end

@@ -1,8 +1,9 @@
--- Prelude of sweep: who is dead, what they hold, and what may be forgotten.
+-- Prelude of sweep, 1: who is dead, and what they hold.
 
 -- Is every index of the type it must be? One that is not stops its own queue and no other.
 local function sound(root)
-  local indexes = {processing = 'HLEN', suspects = 'HLEN', claims = 'HLEN', groups = 'HLEN', workers = 'ZCARD', failed = 'ZCARD', succeeded = 'ZCARD'}
+  local indexes = {processing = 'HLEN', suspects = 'HLEN', claims = 'HLEN', groups = 'HLEN', workers = 'ZCARD',
+    failed = 'ZCARD', succeeded = 'ZCARD', ring = 'ZCARD', limited = 'ZCARD', keyed = 'HLEN', running = 'HLEN', limit = 'HLEN'}
   for name, size in pairs(indexes) do
     if type(redis.pcall(size, root .. ':' .. name)) == 'table' then return false end
   end
@@ -33,20 +34,4 @@ local function dead(root, worker, now, grace)
   local lease = tonumber(redis.call('ZSCORE', root .. ':workers', worker))
   if not lease then redis.call('ZADD', root .. ':workers', 0, worker) end
   return lease and lease < 0 and -lease + grace <= now
-end
-
--- Workers closed a day ago, but for those that hold jobs, results that were kept long enough, and
--- failed jobs older than the queue's FAILED_TTL.
-local function forget(root, now, failed_ttl, owners)
-  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', root .. ':workers', 86400000 - now, '(0', 'LIMIT', 0, 100)) do
-    if not owners[worker] and redis.call('ZREM', root .. ':workers', worker) == 1 then
-      redis.call('HDEL', root .. ':claims', worker)
-    end
-  end
-  redis.call('ZREMRANGEBYSCORE', root .. ':succeeded', '-inf', now)
-  if not failed_ttl then return end
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', root .. ':failed', '-inf', now - failed_ttl, 'LIMIT', 0, 100)) do
-    exhume(root, id, redis.call('HGET', job_key(root, id), 'group'))
-    erase(root, id)
-  end
 end

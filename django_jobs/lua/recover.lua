@@ -10,7 +10,7 @@ for i = #ARGV - 2, 3, -3 do
   local owner, place, key = redis.call('HGET', root .. ':processing', id), i / 3, job_key(root, id)
   answers[place] = ''
   if standing(root, id, token, worker, owner) == 1 then
-    redis.call('HDEL', root .. ':processing', id)
+    vacate(root, {id})
     record_error(root, id, token, ARGV[2], '', now)
     redis.call('HINCRBY', key, 'token', 1)
     answers[place] = return_crashed(root, id, ARGV[1], now)

@@ -9,7 +9,7 @@ for i = 2, #ARGV, 5 do
   local answer = standing(root, id, token, worker, redis.call('HGET', root .. ':processing', id))
   answers[#answers + 1] = answer
   if answer == 1 then
-    redis.call('HDEL', root .. ':processing', id)
+    vacate(root, {id})
     record_error(root, id, token, ARGV[i + 3], ARGV[i + 4], now)
     redis.call('HDEL', job_key(root, id), 'unknown_since')
     wait_again(root, id, delay, now)

@@ -9,7 +9,7 @@ for i = 2, #ARGV, 3 do
   local answer = standing(root, id, token, worker, redis.call('HGET', root .. ':processing', id))
   answers[#answers + 1] = answer
   if answer == 1 then
-    redis.call('HDEL', root .. ':processing', id)
+    vacate(root, {id})
     redis.call('HDEL', job_key(root, id), 'unknown_since')
     lower_attempts(job_key(root, id))
     wait_again(root, id, tonumber(ARGV[i + 2]), now)

@@ -6,6 +6,6 @@ local function count(command, name, ...)
   local found = redis.pcall(command, KEYS[1] .. ':' .. name, ...)
   return type(found) == 'table' and 0 or tonumber(found) or 0
 end
-return {count('LLEN', 'active') + count('ZCARD', 'priority') - count('HGET', 'counts', 'cancelled'),
+return {count('LLEN', 'active') + count('ZCARD', 'priority') + count('ZCARD', 'limited') - count('HGET', 'counts', 'cancelled'),
   count('HLEN', 'processing'), count('ZCARD', 'failed'), count('ZCARD', 'scheduled'),
   count('HEXISTS', 'meta', 'paused'), count('ZCOUNT', 'succeeded', now_ms(), '+inf')}

@@ -23,7 +23,10 @@ for i = 1, #KEYS, 2 do
       for _, value in ipairs({id, job[1] or '0', worker}) do answer[#answer + 1] = value end
     end
   end
-  if is_sound then forget(root, now, tonumber(ARGV[i + 3]), owners) end
+  if is_sound then
+    free_keys(root)
+    forget(root, now, tonumber(ARGV[i + 3]), owners)
+  end
   answers[#answers + 1] = answer
 end
 return answers

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from weakref import WeakKeyDictionary
 
@@ -74,7 +75,10 @@ def _failed(jobs: Jobs, error: Exception) -> dict[Queue, PushError]:
 def _send(jobs: Jobs) -> None:
     for queue in jobs:
         queue.announce()
-    pushes = {queue: queue.push_calls(own, tombstone=WHILE_A_ROW) for queue, own in jobs.items()}
+    pushes = {
+        queue: queue.push_calls([replace(job, tombstone=WHILE_A_ROW) for job in own])
+        for queue, own in jobs.items()
+    }
     calls = [call for own in pushes.values() for call in own]
     calls += [call for queue in jobs for call in _forgetting(queue)]
     replies = iter(run_many(next(iter(jobs)).client, calls))

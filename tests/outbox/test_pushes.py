@@ -13,7 +13,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from redis import Redis
 
-from django_jobs import Empty, get_queue, push_job, push_jobs
+from django_jobs import Empty, get_batch, get_queue, push_batch, push_job, push_jobs
 from django_jobs.exceptions import PushError
 from django_jobs.options import NewJob
 from django_jobs.outbox import carrier, delivery, rows
@@ -295,6 +295,24 @@ def test_a_push_that_another_stands_for_is_not_made_when_that_one_has_ended() ->
     OutboxJob.objects.bulk_create([OutboxJob(**row) for row in saved])
     assert relay_all() == 2
     assert get_queue().stats().active == 0
+
+
+def test_a_batch_is_pushed_and_ends_once(client: "Redis[bytes]") -> None:
+    with AWAY, transaction.atomic():
+        batch = push_batch(["test.quick"] * 3, on_success="test.add")
+        with pytest.raises(Undo), transaction.atomic():
+            push_batch(["test.quick"])
+            raise Undo
+    saved = list(OutboxJob.objects.values())
+    assert len(saved) == relay_all() == 3 + 1 + 1
+    ran = [get_queue().pull(lambda job: job.handler) for _ in range(4)]
+    assert ran == ["test.quick"] * 3 + ["test.add"]
+    assert get_batch(batch).succeeded == 3  # type: ignore[union-attr]
+    client.delete(*client.keys("jobs:default:batch*"))
+    OutboxJob.objects.bulk_create([OutboxJob(**row) for row in saved])
+    assert relay_all() == 5
+    assert get_queue().stats().active == 0
+    assert client.keys("jobs:default:batch*") == []
 
 
 def test_a_tombstone_lasts_as_long_as_the_row_and_then_not_much_longer(
