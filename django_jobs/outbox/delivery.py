@@ -21,14 +21,14 @@ from django_jobs.scripts import Call
 Jobs = Mapping[Queue, Sequence[NewJob]]
 
 # A tombstone must last as long as the row, and then as long as somebody who has seen the row
-# may still push it: who finds that it was frozen meanwhile leaves it to others.
+# may still push it: who was frozen, or in its transaction, for too long leaves it to others.
 WHILE_A_ROW = 7 * 86_400_000  # ms; the rest of a push that nobody relayed for so long
 AFTERWARDS = 600_000  # ms
 LATE = 300.0  # seconds after which it is not pushed by who has seen the row
 DURABLE = 5.0  # seconds after which a deletion is on disk; PostgreSQL's is not at once
 PAGE = 1000
 
-_deleted: WeakKeyDictionary[Queue, deque[tuple[float, Sequence[NewJob]]]] = WeakKeyDictionary()
+_deleted: WeakKeyDictionary[Queue, deque[tuple[float, list[str]]]] = WeakKeyDictionary()
 
 
 def push_once(jobs: Jobs, seen_at: float) -> dict[Queue, PushError]:
@@ -45,12 +45,13 @@ def push_once(jobs: Jobs, seen_at: float) -> dict[Queue, PushError]:
 def forget_soon(jobs: Jobs) -> None:
     """Let the tombstones of jobs whose rows are deleted end, on the way of a later push."""
     for queue, pushed in jobs.items():
-        _deleted.setdefault(queue, deque()).append((time.monotonic(), pushed))
+        ids = [job.id for job in pushed]
+        _deleted.setdefault(queue, deque()).append((time.monotonic(), ids))
 
 
 def _push(jobs: Jobs, seen_at: float) -> dict[Queue, PushError]:
     if time.time() - seen_at > LATE:
-        return _failed(jobs, TimeoutError("Its process was frozen for too long."))
+        return _failed(jobs, TimeoutError(f"It was pushed more than {LATE:g} s ago."))
     try:
         _send(jobs)
     except ResponseError as error:
@@ -91,6 +92,6 @@ def _forgetting(queue: Queue) -> Iterator[Call]:
     waiting, now = _deleted.get(queue, deque()), time.monotonic()
     ids: list[str] = []
     while waiting and waiting[0][0] < now - DURABLE:
-        ids += [job.id for job in waiting.popleft()[1]]
+        ids += waiting.popleft()[1]
     for page in chunks(ids, PAGE):
         yield queue.forget(page, AFTERWARDS)

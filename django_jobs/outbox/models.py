@@ -22,6 +22,7 @@ class OutboxJob(models.Model):
 
     class Meta:
         app_label = "django_jobs_outbox"
+        default_permissions = ()
         verbose_name = _("job in the outbox")
         verbose_name_plural = _("jobs in the outbox")
 
@@ -40,6 +41,7 @@ class CompletedJob(models.Model):
 
     class Meta:
         app_label = "django_jobs_outbox"
+        default_permissions = ()
         verbose_name = _("completed job")
         verbose_name_plural = _("completed jobs")
 

@@ -21,6 +21,7 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(db_default=Now())),
             ],
             options={
+                "default_permissions": (),
                 "verbose_name": "job in the outbox",
                 "verbose_name_plural": "jobs in the outbox",
             },
@@ -33,6 +34,7 @@ class Migration(migrations.Migration):
                 ("completed_at", models.DateTimeField(db_default=Now(), db_index=True)),
             ],
             options={
+                "default_permissions": (),
                 "verbose_name": "completed job",
                 "verbose_name_plural": "completed jobs",
             },
