@@ -176,7 +176,7 @@ def _dump(job: NewJob) -> str:
 
 def _sooner(moment: str, passed: int) -> str:
     """Return `+ms` with what has passed taken off; other moments as they are."""
-    return f"+{max(0, int(moment) - passed)}" if moment.startswith("+") else moment
+    return f"+{int(moment) - passed}" if moment.startswith("+") else moment
 
 
 def _forget(**_: object) -> None:
