@@ -23,6 +23,7 @@ from django_jobs.conf import get_settings, problems, without_password
 from django_jobs.connection import declared_queues, get_client, redis_urls
 from django_jobs.exceptions import JobsError
 from django_jobs.handlers import all_handlers
+from django_jobs.schedules import schedule_problems
 
 NO_ANSWER = "django_jobs.E002"
 LISTPACK = 1024  # bytes
@@ -31,6 +32,7 @@ LISTPACK = 1024  # bytes
 def register_all() -> None:
     """Hand the checks to Django; the one that asks Redis is for `check --deploy`."""
     register(check_settings, "jobs")
+    register(check_schedules, "jobs")
     register(check_names, "jobs")
     register(check_handlers, "jobs")
     register(check_redis, "jobs", deploy=True)
@@ -57,6 +59,13 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             id="django_jobs.W001",
         )
     ]
+
+
+def check_schedules(**_: Any) -> list[CheckMessage]:
+    """Name every schedule that cannot be used."""
+    if problems(getattr(settings, "JOBS", {})):
+        return []
+    return [Error(problem, id="django_jobs.E006") for problem in schedule_problems()]
 
 
 def check_names(**_: Any) -> list[CheckMessage]:
@@ -92,7 +101,7 @@ def check_handlers(**_: Any) -> list[CheckMessage]:
         Error(
             f"Handler {handler.name!r} is atomic, which the outbox makes possible.",
             hint='INSTALLED_APPS += ["django_jobs.outbox"], and manage.py migrate',
-            id="django_jobs.E006",
+            id="django_jobs.E007",
         )
         for handler in all_handlers().values()
         if handler.atomic

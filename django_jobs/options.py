@@ -54,10 +54,15 @@ class NewJob:
     seal: tuple[str | int, ...] = ()  # no job: what is said of the batch whose id this has
 
     def arguments(self) -> list[str | int]:
-        """Return what the push script takes: id, options to push by, fields of the job's hash."""
+        """Return what the push script takes."""
         if self.seal:
             said = [*self.seal, "tombstone", self.tombstone] if self.tombstone else self.seal
             return [self.id, len(said), *said, 0]
+        options, fields = self.parts()
+        return [self.id, len(options), *options, len(fields), *fields]
+
+    def parts(self) -> tuple[list[str | int], list[str | int]]:
+        """Return the options to push by, and the fields of the job's hash."""
         fields: list[str | int] = ["handler", self.handler, "payload", self.payload]
         if self.max_attempts != MAX_ATTEMPTS:
             fields += ["max_attempts", self.max_attempts]
@@ -65,7 +70,7 @@ class NewJob:
         options = both + self._options()
         if rare := both + self._times():
             fields += [*rare, "more", 1]  # that there is something which few jobs have
-        return [self.id, len(options), *options, len(fields), *fields]
+        return options, fields
 
     def _both(self) -> list[str | int]:
         """Return what push goes by, and the hash keeps."""

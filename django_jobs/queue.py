@@ -3,7 +3,7 @@
     scheduled -> active -> processing -> succeeded | scheduled (retry) | failed
 
 Here is what users and operators do; it talks to Redis at once. The worker's side of the
-same machine is in `settle`.
+same machine is in `settle`, and schedules in `scheduling`.
 """
 
 import json
@@ -22,8 +22,8 @@ from django_jobs.limits import Limits
 from django_jobs.line import run, run_many
 from django_jobs.options import JobOptions, NewJob, new_job
 from django_jobs.record import JobRecord, Stats
+from django_jobs.scheduling import Scheduling
 from django_jobs.scripts import Call
-from django_jobs.settle import WorkerSide
 from django_jobs.solo import Solo
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ PUSH_BATCH = 200  # jobs a script, so that none blocks Redis for long
 PAGE = 100
 
 
-class Queue(WorkerSide):
+class Queue(Scheduling):
     """A queue by its name, on one Redis.
 
     `lease` is in seconds, `max_payload` in bytes; `announce` gets the name of a new queue.
@@ -276,9 +276,6 @@ class Queue(WorkerSide):
                 run(self.client, self._call("progress", worker, job.id, job.token, said))
 
         return progress
-
-    def _did(self, script: str, *args: str | bytes | int) -> bool:
-        return bool(run(self.client, self._call(script, *args)) == 1)
 
     def _revive(self, script: str, id: str, *args: str | bytes | int) -> bool:
         answer = run(self.client, self._call(script, id, *args))

@@ -20,6 +20,7 @@ INDEXES = {
     "failed": b"zset",
     "scheduled": b"zset",
     "succeeded": b"zset",
+    "schedules": b"zset",
     "workers": b"zset",
     "counts": b"hash",
     "groups": b"hash",

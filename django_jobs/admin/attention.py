@@ -52,6 +52,9 @@ def _of_queue(queue: QueueView) -> Iterator[Note]:
     elif queue.late and not queue.stats.paused:
         text = _("Queue %(queue)s is behind: its next job has waited for %(wait)s (%(n)s waiting).")
         yield Note("warning", text % said)
+    if queue.overdue:
+        text = _("A schedule of queue %(queue)s is overdue: it was due %(late)s ago.")
+        yield Note("bad", text % {"queue": queue.name, "late": duration(queue.overdue)})
 
 
 def _of_outbox(snapshot: Snapshot) -> Iterator[Note]:

@@ -81,6 +81,7 @@ class JobPages(BulkPages):
             state=STATES.get(job.state, job.state),
             stoppable=job.state in ("active", "scheduled"),
             object_id=object_id,
+            schedule_id=f"{job.queue}:{job.schedule}",
             attempts=job.errors[::-1],
             last=job.errors[-1] if job.errors else None,
             frames=frames.parts(job.errors[-1].traceback if job.errors else ""),

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin import charts
 from django_jobs.conf import get_settings
-from django_jobs.monitor import counts, history, servers, workers
+from django_jobs.monitor import counts, history, schedules, servers, workers
 from django_jobs.outbox.rows import Waiting, all_waiting
 from django_jobs.queue import Queue
 from django_jobs.record import Stats
@@ -35,6 +35,7 @@ class QueueView:
     failed_lately: int
     minutes: Minutes
     workers: int
+    overdue: float  # seconds since the first of its schedules was due
 
     @property
     def late(self) -> bool:
@@ -76,7 +77,7 @@ def take(known: Mapping[str, Queue]) -> Snapshot:
     queues = list(known.values())
     stats, waits = counts.all_stats(queues), counts.oldest_waits(queues)
     lately = counts.failed_since(queues, counts.server_time(queues[0]) - HOUR)
-    rows = workers.all_workers(queues)
+    rows, overdue = workers.all_workers(queues), schedules.overdue(queues)
     alive = Counter(name for row in rows if row.state == "running" for name in row.queues)
     views = [
         QueueView(
@@ -86,6 +87,7 @@ def take(known: Mapping[str, Queue]) -> Snapshot:
             lately[queue.name],
             _timeline.minutes(queue),
             alive[queue.name],
+            overdue[queue.name],
         )
         for queue in queues
     ]

@@ -7,7 +7,16 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from django_jobs.operators import health, listing, moving, outbox, overview, telling, whole_job
+from django_jobs.operators import (
+    health,
+    listing,
+    moving,
+    outbox,
+    overview,
+    schedules,
+    telling,
+    whole_job,
+)
 from django_jobs.operators.terminal import Terminal
 from django_jobs.operators.wording import number, period
 
@@ -59,6 +68,13 @@ WORKERS = (
     "workers",
     {"nargs": "*", "metavar": "WORKER", "help": "host:pid (also of a supervisor), or its id"},
 )
+WHAT = {
+    "nargs": "?",
+    "choices": ["list", "run", "pause", "resume"],
+    "default": "list",
+    "help": "run one now, pause or resume it (list)",
+}
+SCHEDULES = ("names", {"nargs": "*", "metavar": "SCHEDULE", "help": "name, or queue:name"})
 STATE = {
     "choices": ["failed", "scheduled", "active", "processing", "succeeded"],
     "default": "failed",
@@ -110,6 +126,12 @@ WORDS = {
     ),
     "pause": Word("let workers claim nothing of a queue", telling.pause, ("--all",), (QUEUES,)),
     "resume": Word("let workers claim again", telling.resume, ("--all",), (QUEUES,)),
+    "schedules": Word(
+        "the schedules, and when they are due; run, pause or resume some",
+        schedules.schedules,
+        ("--queue",),
+        (("what", WHAT), SCHEDULES),
+    ),
     "workers": Word("the workers of runjobs", overview.workers, ("--queue",)),
     "quiet": Word("let workers claim nothing more", telling.quiet, ("--all",), (WORKERS,)),
     "stop": Word("let workers end, as at SIGTERM", telling.stop, ("--all",), (WORKERS,)),

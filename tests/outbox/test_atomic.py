@@ -91,7 +91,7 @@ from django_jobs.middleware import wrapped
 @handler("atomic.lost", atomic=True)
 def lost(job): ...
 
-assert [message.id for message in run_checks(tags=["jobs"])] == ["django_jobs.E006"]
+assert [message.id for message in run_checks(tags=["jobs"])] == ["django_jobs.E007"]
 try:
     wrapped(lost, ())
 except Exception as error:
