@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
-from django.db import connections, transaction
+from django.db import connections
 from django.db.models import F
 from django.test import Client, override_settings
 from redis import Redis
@@ -129,10 +129,3 @@ def test_the_tests_of_a_project_pass() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Ran 0 tests" not in done.stderr
-
-
-def test_a_row_goes_with_its_transaction() -> None:
-    with transaction.atomic():
-        push_job("test.quick")
-        transaction.set_rollback(True)
-    assert not OutboxJob.objects.exists()
