@@ -28,6 +28,7 @@ from django_jobs.connection import (
     redis_urls,
 )
 from django_jobs.exceptions import JobsError
+from django_jobs.handlers import all_handlers
 from django_jobs.monitor.batches import left_open
 from django_jobs.schedules import schedule_problems
 
@@ -40,6 +41,7 @@ def register_all() -> None:
     register(check_settings, "jobs")
     register(check_schedules, "jobs")
     register(check_names, "jobs")
+    register(check_handlers, "jobs")
     register(check_redis, "jobs", deploy=True)
     register(check_batches, "jobs", deploy=True)
 
@@ -97,6 +99,21 @@ def check_names(**_: Any) -> list[CheckMessage]:
                 )
             )
     return found
+
+
+def check_handlers(**_: Any) -> list[CheckMessage]:
+    """Name the handlers that need an app which is not installed."""
+    if apps.is_installed("django_jobs.outbox"):
+        return []
+    return [
+        Error(
+            f"Handler {handler.name!r} is atomic, which the outbox makes possible.",
+            hint='INSTALLED_APPS += ["django_jobs.outbox"], and manage.py migrate',
+            id="django_jobs.E007",
+        )
+        for handler in all_handlers().values()
+        if handler.atomic
+    ]
 
 
 def check_redis(**_: Any) -> list[CheckMessage]:

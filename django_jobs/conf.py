@@ -49,6 +49,7 @@ class Settings:
     UNKNOWN_HANDLER_WAIT: float = 900.0  # seconds
     MIDDLEWARE: Sequence[str] = ()  # dotted paths
     REDACT: Sequence[str] = NAMES
+    OUTBOX_FALLBACK: bool = True
     MAX_ATTEMPTS: int = MAX_ATTEMPTS
     BACKOFF: backoff.Backoff | None = None
     TIMEOUT: float | None = None  # seconds
@@ -197,6 +198,11 @@ def _check_names(value: object) -> None:
             raise ValueError(f"{name!r} is no name.")
 
 
+def _check_switch(value: object) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither True nor False.")
+
+
 CHECKS: dict[str, Callable[[Any], object]] = {
     "MAX_ATTEMPTS": check_max_attempts,
     "CONCURRENCY": check_concurrency,
@@ -204,6 +210,7 @@ CHECKS: dict[str, Callable[[Any], object]] = {
     "SCHEDULES": _check_schedules,
     "REDACT": _check_names,
     "MIDDLEWARE": _check_names,
+    "OUTBOX_FALLBACK": _check_switch,
 }
 
 

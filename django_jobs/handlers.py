@@ -31,6 +31,7 @@ class HandlerOptions(TypedDict, total=False):
     retry_on: Errors | None  # only these are tried again
     fail_on: Errors  # these are not, whatever `retry_on` says
     retry_for: backoffs.Seconds | None  # no attempt begins later than this after the push
+    atomic: bool  # run in a transaction that commits once per job; needs the outbox
     cron: str | None  # five fields: a job is pushed whenever they say
     every: float | timedelta | None  # or so often, from the epoch on
     timezone: str | None  # of `cron`; None is the project's
@@ -55,6 +56,7 @@ class Handler:
         self.fail_on = options.get("fail_on", ())
         limit = options.get("retry_for")
         self.retry_for = None if limit is None else backoffs.seconds(limit)
+        self.atomic = options.get("atomic", False)
         self.rhythm = read_rhythm(*(options.get(name) for name in ("cron", "every", "timezone")))
         self.missed = options.get("missed", "once")
         self.is_async = inspect.iscoroutinefunction(function)
@@ -97,6 +99,8 @@ def handler(
 
     def register(function: Callable[..., Any]) -> Handler:
         new = Handler(name, function, **options)
+        if new.atomic and new.is_async:
+            raise OptionError(f"Handler {name!r}: Django has transactions for sync code only.")
         old = _registry.get(name)
         if old is not None and old.source != new.source:
             raise DuplicateHandler(

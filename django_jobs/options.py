@@ -50,12 +50,14 @@ class NewJob:
     limit: int = 1
     batch: str = ""
     callback: str = ""  # on_complete, on_success, on_failure: the job follows the batch
+    tombstone: int = 0  # ms for which the id is known when the job has ended
     seal: tuple[str | int, ...] = ()  # no job: what is said of the batch whose id this has
 
     def arguments(self) -> list[str | int]:
         """Return what the push script takes."""
         if self.seal:
-            return [self.id, len(self.seal), *self.seal, 0]
+            said = [*self.seal, "tombstone", self.tombstone] if self.tombstone else self.seal
+            return [self.id, len(said), *said, 0]
         options, fields = self.parts()
         return [self.id, len(options), *options, len(fields), *fields]
 
@@ -78,9 +80,9 @@ class NewJob:
         return [*both, "batch", self.batch] if self.batch else both
 
     def _options(self) -> list[str | int]:
-        if not (self.due or self.expires or self.unique or self.callback):
+        if not (self.due or self.expires or self.unique or self.callback or self.tombstone):
             return []
-        names = ("due", "expires", "unique", "callback")
+        names = ("due", "expires", "unique", "callback", "tombstone")
         return [value for name in names if (said := getattr(self, name)) for value in (name, said)]
 
     def _times(self) -> list[str | int]:

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 if sys.platform != "win32":
     import resource
 
+from django_jobs import sidecars
 from django_jobs.conf import Settings, get_settings, without_password
 from django_jobs.connection import declared_queues, get_queue, queue_names, redis_urls
 from django_jobs.exceptions import JobsError
@@ -155,6 +156,7 @@ def make_supervisor(
         discover=all_queue_names if grow else None,
         before_fork=connections.close_all,
         introduce=partial(introduce, all_schedules()),
+        sidecars=sidecars.installed,
     )
 
 

@@ -9,12 +9,13 @@ from django.db import transaction
 from redis import Redis
 
 from django_jobs import apush_batch, get_batch, get_queue, push_batch
-from django_jobs.exceptions import OptionError, PayloadError, UnknownHandler
+from django_jobs.exceptions import OptionError, PayloadError, PushError, UnknownHandler
 from django_jobs.handlers import Handler
 from django_jobs.invariants import check
 from django_jobs.job import Claimed
 from django_jobs.line import run
 from django_jobs.monitor import batches
+from django_jobs.options import NewJob
 from django_jobs.queue import Queue
 from django_jobs.signals import job_pushed
 from tests.conftest import Runjobs, wait_until
@@ -233,6 +234,17 @@ def test_another_queue_is_refused_naming_both(client: Redis) -> None:
     assert client.keys() == []
     push_batch([NAP, (BULK, {})], queue="bulk")
     assert get_queue("bulk").stats().active == 2
+
+
+def test_a_push_that_failed_may_be_made_again(default: Queue, client: Redis) -> None:
+    client.set("jobs:default:active", "not a list")
+    job = NewJob("1" * 32, "test.nap", "{}", batch="2" * 32)
+    with pytest.raises(PushError):
+        default.add([job])
+    client.delete("jobs:default:active")
+    assert default.add([job]) == [1]
+    assert default.add([job]) == [0]
+    assert default.stats().active == 1
 
 
 def test_bad_jobs_are_refused_and_nothing_is_pushed(client: Redis) -> None:

@@ -311,7 +311,7 @@ MUTANTS = [
         "return PLACES",
     ),
     # Batches.
-    Mutant("a job is in a batch once", "'waiting') == 0 then", "'waiting') == 9 then"),
+    Mutant("a job is in a batch once", "':jobs', id) == 1", "':jobs', id) == 9"),
     Mutant("a batch waits for its total", "if not counts[1] then return end", ""),
     Mutant("a batch waits for all", "+ counts[4] < counts[1] then return end", "< 0 then end"),
     Mutant("what follows a batch follows once", "  redis.call('HDEL', key, name)\n", ""),

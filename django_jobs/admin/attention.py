@@ -13,6 +13,7 @@ from django_jobs.templatetags.django_jobs import duration, number, size
 FEW = 10  # failures that are no news
 MANY_TIMES = 3
 FULL = 0.8
+FRESH = 10.0  # seconds for which a job may wait in the outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ def notes(snapshot: Snapshot) -> list[Note]:
     found = [
         *_of_failures(snapshot),
         *(note for queue in snapshot.queues for note in _of_queue(queue)),
+        *_of_outbox(snapshot),
         *(note for server in snapshot.servers for note in _of_server(server)),
     ]
     return sorted(found, key=lambda note: note.kind)
@@ -62,6 +64,16 @@ def _of_queue(queue: QueueView) -> Iterator[Note]:
         text = ngettext(one, many, len(batches)) + " " + _("What to do says manage.py jobs doctor.")
         said |= {"n": number(len(batches)), "id": batches[0].id}
         yield Note("warning", text % said)
+
+
+def _of_outbox(snapshot: Snapshot) -> Iterator[Note]:
+    wait = max((row.seconds for row in snapshot.outbox), default=0.0)
+    if wait > FRESH:
+        count = sum(row.count for row in snapshot.outbox)
+        one = "%(n)s job waits in the outbox until Redis takes it, for %(wait)s now."
+        many = "%(n)s jobs wait in the outbox until Redis takes them, the first for %(wait)s now."
+        said = {"n": number(count), "wait": duration(wait)}
+        yield Note("warning", ngettext(one, many, count) % said)
 
 
 def _of_server(server: Server) -> Iterator[Note]:

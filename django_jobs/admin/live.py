@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext as _
@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django_jobs.admin import charts
 from django_jobs.conf import get_settings
 from django_jobs.monitor import batches, counts, history, limits, schedules, servers, workers
+from django_jobs.outbox.rows import Waiting, all_waiting
 from django_jobs.queue import Queue
 from django_jobs.record import Stats
 from django_jobs.templatetags.django_jobs import NONE, duration, number
@@ -56,6 +57,7 @@ class Snapshot:
     queues: list[QueueView]
     workers: list[workers.WorkerRow]
     servers: list[servers.Server]
+    outbox: Sequence[Waiting] = ()
 
     def only(self, name: str) -> "Snapshot":
         """Return what concerns one queue."""
@@ -63,6 +65,7 @@ class Snapshot:
             self,
             queues=[queue for queue in self.queues if queue.name == name],
             workers=[worker for worker in self.workers if name in worker.queues],
+            outbox=[row for row in self.outbox if row.queue == name],
         )
 
     @property
@@ -93,7 +96,7 @@ def take(known: Mapping[str, Queue]) -> Snapshot:
         )
         for queue in queues
     ]
-    found = Snapshot(views, rows, servers.all_servers(queues))
+    found = Snapshot(views, rows, servers.all_servers(queues), all_waiting())
     _last[get_settings().PREFIX] = (time.monotonic(), found)
     return found
 

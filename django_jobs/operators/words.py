@@ -13,6 +13,7 @@ from django_jobs.operators import (
     limiting,
     listing,
     moving,
+    outbox,
     overview,
     schedules,
     telling,
@@ -89,6 +90,7 @@ WATCH = {
     "metavar": "TIME",
     "help": "again and again, every 2s",
 }
+OUTBOX = {"nargs": "?", "choices": ["show", "relay"], "default": "show", "help": "(show)"}
 SPREAD = {"type": period, "metavar": "TIME", "help": "not all at once but over 10m, say"}
 WAITING = {"choices": ["scheduled", "active"], "help": "only jobs in this state"}
 
@@ -169,6 +171,11 @@ WORDS = {
     "workers": Word("the workers of runjobs", overview.workers, ("--queue",)),
     "quiet": Word("let workers claim nothing more", telling.quiet, ("--all",), (WORKERS,)),
     "stop": Word("let workers end, as at SIGTERM", telling.stop, ("--all",), (WORKERS,)),
+    "outbox": Word(
+        "jobs that wait in databases: show them, or take them to Redis",
+        outbox.outbox,
+        more=(("action", OUTBOX),),
+    ),
     "doctor": Word("look for what breaks the promises", health.doctor),
     "check": Word("look whether every job is where it says", health.check, ("--queue",)),
 }
