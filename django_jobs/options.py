@@ -166,8 +166,7 @@ def _unique(options: JobOptions) -> str:
         if extra := sorted({"unique_until", "replace"} & set(options)):
             raise ValueError(f"{extra[0]} needs a unique key: unique=...")
         return ""
-    if not isinstance(key, str) or not 1 <= len(key) <= 200:
-        raise ValueError(f"unique is {key!r}, not a text of 1 to 200 characters.")
+    key = _key("unique", key)
     how = until if isinstance(until, str) else max(1, round(_seconds("unique_until", until) * 1000))
     if isinstance(how, str) and how not in ("end", "start"):
         raise ValueError(f"unique_until is {until!r}, not 'end', 'start', or a number of seconds.")
@@ -179,8 +178,7 @@ def _limit(options: JobOptions) -> dict[str, Any]:
     key, limit = options.get("limit_key"), options.get("limit")
     if key is None and limit is None:
         return {}
-    if not isinstance(key, str) or not 1 <= len(key) <= 200:
-        raise ValueError(f"limit_key is {key!r}, not a text of 1 to 200 characters.")
+    key = _key("limit_key", key)
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit < 10**6:
         raise ValueError(
             f"limit is {limit!r}, not how many jobs of the limit_key {key!r} may run at once."
@@ -188,6 +186,13 @@ def _limit(options: JobOptions) -> dict[str, Any]:
     if options.get("priority"):
         raise ValueError("a job with a limit_key waits for its turn: it takes no priority.")
     return {"limit_key": key, "limit": limit}
+
+
+def _key(option: str, key: object) -> str:
+    if not isinstance(key, str) or not 1 <= len(key) <= 200:
+        raise ValueError(f"{option} is {key!r}, not a text of 1 to 200 characters.")
+    key.encode()  # half a pair of surrogates is refused here, not after the commit
+    return key
 
 
 def _seconds(option: str, value: object) -> float:

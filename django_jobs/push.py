@@ -105,7 +105,7 @@ def push_job(handler: str | Handler, payload: Any = None, **options: Unpack[Push
 def push_jobs(
     handler: str | Handler, payloads: Iterable[Any], **options: Unpack[PushOptions]
 ) -> list[str]:
-    """Push a job for each payload, in one round trip, and return their ids; see push_job."""
+    """Push a job for each payload, many at once, and return their ids; see push_job."""
     if "unique" in options:
         raise OptionError("push_jobs takes no unique key: push each job by push_job.")
     return _push(handler, payloads, options)

@@ -29,6 +29,7 @@ from django_jobs.solo import Solo
 T = TypeVar("T")
 
 PUSH_BATCH = 200  # jobs a script, so that none blocks Redis for long
+ROUND = 10  # scripts sent together: the client's timeout counts for all that it sends at once
 PAGE = 100
 
 
@@ -77,7 +78,7 @@ class Queue(Scheduling):
         return job.id
 
     def add(self, jobs: Sequence[NewJob]) -> list[int]:
-        """Push jobs that are ready, in one round trip.
+        """Push jobs that are ready, in round trips of 2,000.
 
         Returns, per job, 1 pushed, 0 its id exists, 2 another job of its unique key stands.
         Raises PushError; then some of the jobs may have been pushed, and pushing all of
@@ -85,7 +86,7 @@ class Queue(Scheduling):
         """
         try:
             self.announce()
-            return self.pushed(run_many(self.client, self.push_calls(jobs)))
+            return self.pushed(self._push_many(self.push_calls(jobs)))
         except (RedisError, OSError) as error:
             raise self.push_error(jobs, error) from error
 
@@ -285,6 +286,10 @@ class Queue(Scheduling):
                 " of the same unique key waits or runs. Cancel that one first, or discard this."
             )
         return bool(answer == 1)
+
+    def _push_many(self, calls: Sequence[Call]) -> list[Any]:
+        rounds = (calls[i : i + ROUND] for i in range(0, len(calls), ROUND))
+        return [reply for some in rounds for reply in run_many(self.client, some)]
 
     def _settle_error(self, worker: str, claimed: Claimed, error: BaseException) -> Call:
         why = Failure.of(error, worker)

@@ -245,6 +245,7 @@ class Supervisor:
             self._find_queues()
         except (RedisError, OSError) as error:
             self._line.close()
+            self._introduce_at = 0.0
             if not self._silent:
                 log.warning("A beat did not reach Redis: %s", error)
             self._silent = True

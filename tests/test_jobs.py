@@ -806,6 +806,7 @@ ARGUMENTS = {
     "retry": ["--all"],
     "discard": ["x"],
     "cancel": ["--all"],
+    "batch": ["x"],
 }
 ARGUMENTS |= {word: ["--all"] for word in ("pause", "resume", "quiet", "stop")}
 

@@ -55,6 +55,15 @@ def _of_queue(queue: QueueView) -> Iterator[Note]:
     if queue.overdue:
         text = _("A schedule of queue %(queue)s is overdue: it was due %(late)s ago.")
         yield Note("bad", text % {"queue": queue.name, "late": duration(queue.overdue)})
+    if batches := queue.left_open:
+        one = "Queue %(queue)s: the push of a batch broke off, so nothing will follow it: %(id)s."
+        many = (
+            "Queue %(queue)s: the pushes of %(n)s batches broke off, so nothing will follow them;"
+            " the oldest is %(id)s."
+        )
+        text = ngettext(one, many, len(batches)) + " " + _("What to do says manage.py jobs doctor.")
+        said |= {"n": number(len(batches)), "id": batches[0].id}
+        yield Note("warning", text % said)
 
 
 def _of_outbox(snapshot: Snapshot) -> Iterator[Note]:

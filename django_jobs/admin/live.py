@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin import charts
 from django_jobs.conf import get_settings
-from django_jobs.monitor import counts, history, schedules, servers, workers
+from django_jobs.monitor import batches, counts, history, limits, schedules, servers, workers
 from django_jobs.outbox.rows import Waiting, all_waiting
 from django_jobs.queue import Queue
 from django_jobs.record import Stats
@@ -36,6 +36,8 @@ class QueueView:
     minutes: Minutes
     workers: int
     overdue: float  # seconds since the first of its schedules was due
+    limits: limits.InForce
+    left_open: list[batches.Batch]
 
     @property
     def late(self) -> bool:
@@ -78,6 +80,7 @@ def take(known: Mapping[str, Queue]) -> Snapshot:
     stats, waits = counts.all_stats(queues), counts.oldest_waits(queues)
     lately = counts.failed_since(queues, counts.server_time(queues[0]) - HOUR)
     rows, overdue = workers.all_workers(queues), schedules.overdue(queues)
+    bounds, left_open = limits.in_force(queues), batches.left_open(queues)
     alive = Counter(name for row in rows if row.state == "running" for name in row.queues)
     views = [
         QueueView(
@@ -88,6 +91,8 @@ def take(known: Mapping[str, Queue]) -> Snapshot:
             _timeline.minutes(queue),
             alive[queue.name],
             overdue[queue.name],
+            bounds[queue.name],
+            left_open[queue.name],
         )
         for queue in queues
     ]

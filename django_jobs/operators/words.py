@@ -1,6 +1,6 @@
 """Every word of `manage.py jobs`: its help, what does it, the options it takes."""
 
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from django_jobs.operators import (
+    batching,
     health,
+    limiting,
     listing,
     moving,
     outbox,
@@ -92,6 +94,30 @@ OUTBOX = {"nargs": "?", "choices": ["show", "relay"], "default": "show", "help":
 SPREAD = {"type": period, "metavar": "TIME", "help": "not all at once but over 10m, say"}
 WAITING = {"choices": ["scheduled", "active"], "help": "only jobs in this state"}
 
+LIMITS = (
+    (
+        "--concurrency",
+        {
+            "type": limiting.concurrency,
+            "default": SUPPRESS,
+            "metavar": "N",
+            "help": "so many at once, over all workers, or none",
+        },
+    ),
+    (
+        "--rate",
+        {
+            "type": limiting.rate,
+            "default": SUPPRESS,
+            "metavar": "RATE",
+            "help": "so many begin in a time: 50/s, 1000/h, 600/m burst 20, or none",
+        },
+    ),
+    ("--none", {"action": "store_true", "help": "no limits, whatever the settings say"}),
+    ("--as-set", {"action": "store_true", "help": "as the settings say"}),
+)
+CLOSE = {"action": "store_true", "help": "it is open: let it have the jobs that it has"}
+
 WORDS = {
     "stats": Word(
         "how many jobs each queue has in each state",
@@ -131,6 +157,16 @@ WORDS = {
         schedules.schedules,
         ("--queue",),
         (("what", WHAT), SCHEDULES),
+    ),
+    "limit": Word(
+        "what may run at once and how often, and who says so", limiting.limit, (), (QUEUES, *LIMITS)
+    ),
+    "batches": Word("batches that are not done, the oldest first", batching.batches, ("--queue",)),
+    "batch": Word(
+        "how far a batch is",
+        batching.batch,
+        ("--queue",),
+        (("id", {"metavar": "ID", "help": IDS[1]["help"]}), ("--close", CLOSE)),
     ),
     "workers": Word("the workers of runjobs", overview.workers, ("--queue",)),
     "quiet": Word("let workers claim nothing more", telling.quiet, ("--all",), (WORKERS,)),

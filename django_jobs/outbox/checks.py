@@ -15,7 +15,7 @@ def check_tables(databases: Sequence[str] | None = None, **_: Any) -> list[Check
         Warning(
             f"Database {alias!r} has no outbox: a job may be lost between commit and push.",
             hint=f"manage.py migrate --database {alias} django_jobs_outbox",
-            id="django_jobs.W006",
+            id="django_jobs.W007",
         )
         for alias in rows.wanted()
         if alias in (databases or ()) and _is_missing(alias)

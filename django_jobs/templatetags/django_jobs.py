@@ -12,6 +12,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from django_jobs.monitor.limits import InForce
+
 register = template.Library()
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -68,6 +70,18 @@ def size(count: int) -> str:
     if count < 10 * 1024**3:
         return _("%(n)s MB") % {"n": number(round(count / 1024**2))}
     return _("%(n)s GB") % {"n": number_format(round(count / 1024**3, 1), 1)}
+
+
+@register.filter
+def limits(found: InForce) -> str:
+    """Write the limits of a queue: 20 at once, 50/s, set by an operator; empty if nobody set any."""
+    if not found.by:
+        return ""
+    concurrency, rate = found.limits.concurrency, found.limits.rate
+    said = [] if concurrency is None else [_("%(n)s at once") % {"n": number(concurrency)}]
+    said += [rate] if rate else []
+    said = said or [_("no limits")]
+    return ", ".join([*said, _("set by an operator")] if found.by == "operator" else said)
 
 
 @register.filter

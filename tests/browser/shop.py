@@ -9,6 +9,7 @@ import pytest
 
 from django_jobs.claims import beat_call, claim_call, report_call
 from django_jobs.connection import get_queue
+from django_jobs.limits import Limits
 from django_jobs.line import run, run_many
 from django_jobs.options import NewJob
 from django_jobs.rhythm import Rhythm
@@ -52,6 +53,7 @@ def open_shop() -> None:
     get_queue("email").push({"customer_id": 53, "days": 3}, "shop.remind", delay=86400)
     get_queue("images").push({"product_id": 5, "sizes": [320]}, "shop.resize")
     get_queue("images").pause()
+    get_queue("email").limit(Limits(20, "50/s"))
     open_workers()
     fill_history()
     open_schedules()

@@ -75,7 +75,7 @@ def test_without_the_app_the_command_says_so() -> None:
 def test_w006_names_databases_without_the_table() -> None:
     def found() -> list[str]:
         messages = run_checks(tags=["database"], databases=["default", "other"])
-        return [message.msg for message in messages if message.id == "django_jobs.W006"]
+        return [message.msg for message in messages if message.id == "django_jobs.W007"]
 
     assert found() == []
     call_command("migrate", "django_jobs_outbox", "zero", database="other", verbosity=0)
