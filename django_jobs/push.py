@@ -108,7 +108,7 @@ def push_jobs(
 
 
 def _push(handler: str | Handler, payloads: Iterable[Any], options: PushOptions) -> list[str]:
-    _refuse_event_loop()
+    refuse_event_loop("push_job", "apush_job")
     name, queue, defaults = _resolve(handler, options)
     using = options.get("using")
     rest = {k: v for k, v in options.items() if k not in ("queue", "using", "check")}
@@ -171,6 +171,15 @@ def transaction_of(using: str | None, handler: str) -> BaseDatabaseWrapper | Non
     return found.get("default") or next(iter(found.values()))
 
 
+def refuse_event_loop(function: str, other: str) -> None:
+    """Raise PushError on an event loop, whose thread knows of no transaction."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise PushError(f"{function} would block the event loop: use `await {other}(...)`.")
+
+
 def push_now(queue: Queue, jobs: Sequence[NewJob]) -> None:
     """Push jobs, and send `job_pushed` for each; not for one that another stands for."""
     answers = queue.add(jobs)
@@ -217,14 +226,6 @@ def _resolve(handler: str | Handler, options: PushOptions) -> tuple[str, Queue, 
     queue = get_queue(options.get("queue") or (found.queue if found else "default"))
     attempts = found.max_attempts if found and found.max_attempts else queue.max_attempts
     return name, queue, attempts
-
-
-def _refuse_event_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise PushError("push_job would block the event loop: use `await apush_job(...)`.")
 
 
 def _in_test_only(connection: BaseDatabaseWrapper) -> bool:
