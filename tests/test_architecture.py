@@ -39,7 +39,7 @@ LAYERS = [
     {"push", "runner"},
     {"checks", "results", "testing"},
     {"operators"},
-    {"models", "templatetags"},
+    {"models", "task_backend", "templatetags"},
     {"admin"},
     {"apps", "__init__"},
 ]
