@@ -1,5 +1,6 @@
 """Background jobs on Redis for Django: never lost, never early, never ahead of the database."""
 
+from django_jobs.batches import apush_batch, get_batch, push_batch
 from django_jobs.connection import get_queue
 from django_jobs.exceptions import (
     Empty,
@@ -26,11 +27,14 @@ __all__ = [
     "PushError",
     "Retry",
     "Snooze",
+    "apush_batch",
     "apush_job",
     "apush_jobs",
     "await_for",
+    "get_batch",
     "get_queue",
     "handler",
+    "push_batch",
     "push_job",
     "push_jobs",
     "result_of",

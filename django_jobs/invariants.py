@@ -34,6 +34,8 @@ LIMIT = 1000  # sentences
 CHUNK = 50_000  # jobs kept in memory at once
 MOMENT = 200  # jobs read in one transaction
 
+WAITING = ("priority", "limited")  # places of active jobs beside the list
+
 FIELDS = (
     "state",
     "listed",
@@ -69,6 +71,7 @@ def _violations(queue: Queue) -> Iterator[str]:
     yield from _unknown_owners(queue)
     yield from _wrong_count(queue)
     yield from _wrong_groups(queue)
+    yield from _wrong_keys(queue)
 
 
 def _wrong_types(queue: Queue) -> list[str]:
@@ -167,7 +170,7 @@ def _moment(queue: Queue, ids: Sequence[bytes]) -> dict[bytes, Seen]:
         places = [name for name, place in zip(PLACES, held, strict=True) if place[n] is not None]
         found[id] = Seen(
             {name: value for name, value in hash.items() if value is not None},
-            ["active" if place == "priority" else place for place in places],
+            ["active" if place in WAITING else place for place in places],
         )
     return found
 
@@ -221,6 +224,28 @@ def _wrong_groups(queue: Queue) -> Iterator[str]:
             yield f"groups says that {_number(counted, 0)} jobs are in {_name(name)}; {size} are."
     if sum(found[1::2]) != failed:
         yield f"{failed} jobs are in failed, and {sum(found[1::2])} in its groups."
+
+
+def _wrong_keys(queue: Queue) -> Iterator[str]:
+    """Look at the limit keys: what runs is counted, and who has work and room has a turn."""
+    counts = [("HVALS", key(queue, "running")), ("HLEN", key(queue, "keyed"))]
+    running, keyed = checked(ask(queue, counts, transaction=True))
+    if (counted := sum(_number(value, 0) for value in running)) != keyed:
+        yield f"running counts {counted} jobs with a limit key; keyed has {keyed}."
+    for page in pages(queue, "limit"):
+        for names in chunks(page, MOMENT):
+            commands: list[Sequence[Any]] = []
+            for name in names:
+                commands += [
+                    ("HMGET", key(queue, "limit"), name),
+                    ("HMGET", key(queue, "running"), name),
+                    ("LLEN", key(queue, "key:").encode() + name),
+                    ("ZSCORE", key(queue, "ring"), name),
+                ]
+            found = iter(checked(ask(queue, commands, transaction=True)))
+            for name, (limit,), (runs,), size, turn in zip(names, *[found] * 4, strict=True):
+                if size and turn is None and _number(runs, 0) < _number(limit, 1):
+                    yield f"Limit key {_name(name)} has work and room, and no turn in ring."
 
 
 def _number(value: bytes | None, default: int) -> int:

@@ -48,9 +48,14 @@ class NewJob:
     result_ttl: float | None = None
     limit_key: str = ""
     limit: int = 1
+    batch: str = ""
+    callback: str = ""  # on_complete, on_success, on_failure: the job follows the batch
+    seal: tuple[str | int, ...] = ()  # no job: what is said of the batch whose id this has
 
     def arguments(self) -> list[str | int]:
         """Return what the push script takes: id, options to push by, fields of the job's hash."""
+        if self.seal:
+            return [self.id, len(self.seal), *self.seal, 0]
         fields: list[str | int] = ["handler", self.handler, "payload", self.payload]
         if self.max_attempts != MAX_ATTEMPTS:
             fields += ["max_attempts", self.max_attempts]
@@ -63,13 +68,15 @@ class NewJob:
     def _both(self) -> list[str | int]:
         """Return what push goes by, and the hash keeps."""
         both: list[str | int] = ["priority", self.priority] if self.priority else []
-        return [*both, "limit_key", self.limit_key, "limit", self.limit] if self.limit_key else both
+        if self.limit_key:
+            both += ["limit_key", self.limit_key, "limit", self.limit]
+        return [*both, "batch", self.batch] if self.batch else both
 
     def _options(self) -> list[str | int]:
-        if not (self.due or self.expires or self.unique):
+        if not (self.due or self.expires or self.unique or self.callback):
             return []
-        options = {"due": self.due, "expires": self.expires, "unique": self.unique}
-        return [value for pair in options.items() if pair[1] for value in pair]
+        names = ("due", "expires", "unique", "callback")
+        return [value for name in names if (said := getattr(self, name)) for value in (name, said)]
 
     def _times(self) -> list[str | int]:
         if self.timeout is None and self.result_ttl is None:

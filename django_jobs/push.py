@@ -108,8 +108,8 @@ def push_jobs(
 
 
 def _push(handler: str | Handler, payloads: Iterable[Any], options: PushOptions) -> list[str]:
-    refuse_event_loop("push_job", "apush_job")
-    name, queue, defaults = _resolve(handler, options)
+    refuse_event_loop()
+    name, queue, defaults = resolve(handler, options)
     using = options.get("using")
     rest = {k: v for k, v in options.items() if k not in ("queue", "using", "check")}
     limit = queue.max_payload
@@ -124,14 +124,19 @@ def _push(handler: str | Handler, payloads: Iterable[Any], options: PushOptions)
         )
         for payload in payloads
     ]
-    connection = transaction_of(using, name)
+    send(queue, jobs, using, name)
+    return [job.id for job in jobs]
+
+
+def send(queue: Queue, jobs: Sequence[NewJob], using: str | None, handler: str) -> None:
+    """Push jobs if and when the transaction commits, or at once where there is none."""
+    connection = transaction_of(using, handler)
     if not jobs:
-        return []
+        return
     if connection is not None:
         carrier(connection, queue, jobs)
     else:
         push_now(queue, jobs)
-    return [job.id for job in jobs]
 
 
 async def apush_job(
@@ -171,8 +176,8 @@ def transaction_of(using: str | None, handler: str) -> BaseDatabaseWrapper | Non
     return found.get("default") or next(iter(found.values()))
 
 
-def refuse_event_loop(function: str, other: str) -> None:
-    """Raise PushError on an event loop, whose thread knows of no transaction."""
+def refuse_event_loop(function: str = "push_job", other: str = "apush_job") -> None:
+    """Raise PushError on an event loop: its thread does not own the transaction."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -186,7 +191,7 @@ def push_now(queue: Queue, jobs: Sequence[NewJob]) -> None:
     if not job_pushed.receivers:
         return
     for job, answer in zip(jobs, answers, strict=True):
-        if answer == 2:
+        if answer == 2 or job.callback or job.seal:
             continue
         job_pushed.send_robust(job.handler, id=job.id, queue=queue.name, handler=job.handler)
 
@@ -212,7 +217,7 @@ def tell_lost(queue: Queue, jobs: Sequence[NewJob], error: BaseException) -> Non
         )
 
 
-def _resolve(handler: str | Handler, options: PushOptions) -> tuple[str, Queue, int]:
+def resolve(handler: str | Handler, options: PushOptions) -> tuple[str, Queue, int]:
     """Return the handler's name, the queue, and how many attempts its jobs get."""
     if isinstance(handler, Handler):
         found: Handler | None = handler

@@ -151,6 +151,7 @@ class Queue(WorkerSide):
             found,
             worker=worker.decode("utf-8", "replace"),
             due=float(due) if due else None,
+            look=self.job,
         )
 
     def failed(self) -> Iterator[JobRecord]:

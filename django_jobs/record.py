@@ -2,14 +2,18 @@
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from django_jobs.job import MAX_ATTEMPTS
 
 NUMBER = re.compile(rb"-?\d{1,18}\Z")
 TOKEN = re.compile(r"[0-9]{1,18}\Z")
+
+Raw = dict[bytes, bytes]
+Look = Callable[[str], "JobRecord | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +74,23 @@ class JobRecord:
     result: bytes  # JSON; empty if there is none
     group: str
     unique: str
+    limit_key: str
+    batch: str
     errors: tuple[Attempt, ...]
     edited: tuple[tuple[int, bytes], ...]  # payloads it had before, and the token of the run
+    look: Look = field(repr=False, compare=False)
+
+    def refresh(self) -> "JobRecord | None":
+        """Return the job as it stands now; None if it succeeded or was removed. Raises RedisError."""
+        return self.look(self.id)
 
     @classmethod
     def from_hash(
-        cls, id: str, queue: str, raw: dict[bytes, bytes], *, worker: str, due: float | None
+        cls, id: str, queue: str, raw: Raw, *, worker: str, due: float | None, look: Look
     ) -> "JobRecord":
         """Build it from the job's hash; a field that holds nonsense counts as absent."""
         fields = {_text(name): value for name, value in raw.items()}
-
-        def number(name: str, default: int = 0) -> int:
-            value = fields.get(name, b"")
-            return int(value) if NUMBER.match(value) else default
-
+        number = partial(_number, fields)
         return cls(
             id=id,
             queue=queue,
@@ -108,11 +115,17 @@ class JobRecord:
             result=fields.get("result", b""),
             group=_text(fields.get("group", b"")),
             unique=_text(fields.get("unique") or fields.get("unique_start", b"")),
+            limit_key=_text(fields.get("limit_key", b"")),
+            batch=_text(fields.get("batch", b"")),
             errors=_errors(fields),
-            edited=tuple(
-                (token, fields[f"payload:{token}"]) for token in _tokens(fields, "payload")
-            ),
+            look=look,
+            edited=tuple((n, fields[f"payload:{n}"]) for n in _tokens(fields, "payload")),
         )
+
+
+def _number(fields: dict[str, bytes], name: str, default: int = 0) -> int:
+    value = fields.get(name, b"")
+    return int(value) if NUMBER.match(value) else default
 
 
 def _errors(fields: dict[str, bytes]) -> tuple[Attempt, ...]:

@@ -21,8 +21,13 @@ INDEXES = {
     "workers": b"zset",
     "counts": b"hash",
     "groups": b"hash",
+    "limited": b"zset",
+    "ring": b"zset",
+    "keyed": b"hash",
+    "running": b"hash",
+    "limit": b"hash",
 }
-PLACES = ("processing", "failed", "scheduled", "succeeded", "priority")
+PLACES = ("processing", "failed", "scheduled", "succeeded", "priority", "limited")
 
 
 def ids(queue: Queue) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ PRELUDE = (
     "_limits",
     "_held",
     "_place",
+    "_batch",
     "_errors",
     "_unique",
     "_groups",
@@ -25,7 +26,7 @@ PRELUDE = (
 PRELUDE_OF = {
     "claim": ("_admit", "_waiting", "_claim", "_start", "_room", "_turns", "_take", "_alarm"),
     "empty": ("_waiting", "_claim"),
-    "push": ("_push",),
+    "push": ("_gather", "_join", "_push"),
     "retry": ("_revive",),
     "edit": ("_revive",),
     "configure": ("_force",),

@@ -130,7 +130,7 @@ def _run(queue: Queue, worker: str, claimed: Claimed) -> Outcome:
 def _waiting(queue: Queue) -> list[JobRecord]:
     client = queue.client
     listed: list[Any] = list(reversed(client.lrange(f"{queue.root}:active", 0, -1)))
-    for name in ("priority", "scheduled"):
+    for name in ("priority", "limited", "scheduled"):
         listed += client.zrange(f"{queue.root}:{name}", 0, -1)
     found = [queue.job(id.decode("utf-8", "replace")) for id in listed]
     return [record for record in found if record and record.state != "failed"]

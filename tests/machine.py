@@ -14,13 +14,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from redis import Redis
 
 from django_jobs.job import Job
+from django_jobs.limits import Limits
 from django_jobs.options import NewJob
 from django_jobs.queue import Queue
 from tests.model import APPLIED, CLOSED, LIVE, OLD, Proof
 from tests.twin import Request, Twin, beat, claim, sweep
 
 # How often a job may run, by its id: who pushes an id again pushes the same job.
-MAX_ATTEMPTS = {"a": 5, "b": 1, "c": 2, "d": 3, "e": 5, "f": 2}
+MAX_ATTEMPTS = {"a": 5, "b": 1, "c": 2, "d": 3, "e": 5, "f": 2, "k": 5, "l": 3, "m": 2, "n": 5}
+MAX_ATTEMPTS |= {"x": 5, "y": 2, "z": 3}
+BATCHES = {"x": "one", "y": "two", "z": "two"}
+CALLBACKS = ("on_success", "on_complete", "on_failure")
+LIMITS = {"k": ("one", 1), "l": ("one", 1), "m": ("one", 1), "n": ("two", 2)}
 GARBAGE = ["no-such-job", "\xff\xfe"]
 ANSWERED, LOST, LATE = "answered", "reply lost", "still under way"
 
@@ -54,13 +59,34 @@ verbs = st.sampled_from(
         "empty",
         "promote",
         "pause",
+        *["limit", "limit_as_set"],
     ]
 )
+
+
+def new_job(id: str, due: str, late: str, priority: int, unique: str) -> NewJob:
+    key, limit = LIMITS.get(id, ("", 1))
+    batch = BATCHES.get(id, "")
+    priority = 0 if key else priority
+    late, unique = "" if priority or batch else late, "" if batch else unique
+    values = (id, "h", "{}", due, late, priority, unique, MAX_ATTEMPTS[id])
+    return NewJob(*values, limit_key=key, limit=limit, batch=batch)
+
+
+def said_of_batch(batch: str, what: str) -> NewJob:
+    """Its seal, or a job that is to follow."""
+    if what != "seal":
+        return NewJob(f"{batch}-{what}", "h", "{}", batch=batch, callback=what)
+    total = list(BATCHES.values()).count(batch)
+    ids = [value for name in CALLBACKS for value in (name, f"{batch}-{name}")]
+    return NewJob(batch, "h", "{}", seal=("seal", total, *ids))
+
+
 new_jobs = st.builds(
-    lambda id, due, late, priority, unique: NewJob(
-        id, "h", "{}", due, "" if priority else late, priority, unique, MAX_ATTEMPTS[id]
-    ),
-    st.sampled_from(sorted(MAX_ATTEMPTS)),
+    said_of_batch, st.sampled_from(["one", "two"]), st.sampled_from(["seal", *CALLBACKS])
+) | st.builds(
+    new_job,
+    st.sampled_from([*sorted(MAX_ATTEMPTS), *BATCHES]),
     st.sampled_from([*[""] * 4, "+1000000"]),
     st.sampled_from([*[""] * 5, "+1000000", "1"]),
     st.sampled_from([0, 0, 0, 1, 2, -1]),
@@ -338,6 +364,8 @@ class Machine(RuleBasedStateMachine):
                 "resume": (),
                 "promote": (1,),
                 "empty": (2,),
+                "limit": (Limits(concurrency=2),),
+                "limit_as_set": (),
             }
             args |= {"fail": (id, "wrong"), "edit": (id, {})}
             self.ask(twin.operate(verb, *args.get(verb, (id,))), draw(fates))

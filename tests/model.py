@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from django_jobs.limits import Limits
 from django_jobs.options import NewJob
 
 
@@ -48,6 +49,20 @@ class Job:
     stopped: bool = False  # somebody wants its run stopped
     unique: str = ""  # of whose key it is the only one
     until: str = "end"
+    key: str = ""  # of which only `limit` run at once
+    limit: int = 1
+    batch: str = ""
+
+
+@dataclass
+class Batch:
+    """Jobs that belong together."""
+
+    jobs: dict[str, str] = field(default_factory=dict)  # how each stands
+    total: int | None = None
+    due: dict[str, str] = field(default_factory=dict)  # callback -> the id it will have
+    kept: set[str] = field(default_factory=set)  # callbacks that were sent, and wait
+    done: bool = False
 
 
 @dataclass
@@ -74,6 +89,11 @@ class Model:
     name: str
     jobs: dict[str, Job] = field(default_factory=dict)
     line: list[str] = field(default_factory=list)  # the list, the next to be claimed first
+    lines: dict[str, list[str]] = field(default_factory=dict)  # of each limit key
+    ring: list[str] = field(default_factory=list)  # limit keys, the next to be asked first
+    keys_first: bool = False  # they and the line take turns
+    most: int | None = None  # jobs that may run at once
+    batches: dict[str, Batch] = field(default_factory=dict)
     locks: dict[str, str] = field(default_factory=dict)  # unique key -> the job that stands
     cancelled: set[str] = field(default_factory=set)  # ids left in the line
     due: dict[str, float] = field(default_factory=dict)
@@ -88,12 +108,15 @@ class Model:
 
     # Looking.
 
+    def _active(self) -> list[Job]:
+        return [job for job in self.jobs.values() if job.state == "active"]
+
     def ids(self, state: str) -> list[str]:
         return [job.id for job in self.jobs.values() if job.state == state]
 
     def ranked(self) -> list[str]:
         """The jobs that wait by priority, the next first."""
-        waiting = (job for job in self.jobs.values() if job.state == "active" and job.priority)
+        waiting = (job for job in self._active() if job.priority)
         return [job.id for job in sorted(waiting, key=lambda job: job.rank)]
 
     def stale(self, id: str) -> bool:
@@ -107,7 +130,9 @@ class Model:
 
     @property
     def claimable(self) -> bool:
-        return bool(self.ids("active")) and not self.paused
+        in_turn = {id for key in self.ring for id in self.lines[key]}
+        waiting = (self.jobs[id] for id in self.ids("active"))
+        return any(not job.key or job.id in in_turn for job in waiting) and not self.paused
 
     def counts(self) -> tuple[int, int, int, int]:
         """Active, processing, failed, scheduled; garbage counts as active until it is met."""
@@ -123,14 +148,22 @@ class Model:
         return [self._push(new) for new in jobs]
 
     def _push(self, new: NewJob) -> int:
+        if new.seal or new.callback:
+            return self._gather(new)
         if new.id in self.jobs or new.id in self.cancelled:
             return 0
+        if new.batch:
+            batch = self.batches.setdefault(new.batch, Batch())
+            if new.id in batch.jobs:
+                return 0
+            batch.jobs[new.id] = "waiting"
         until, _, key = new.unique.lstrip("+").partition(":")
         if other := self.stands(key):
             if new.unique.startswith("+") and other.state == "scheduled":
                 self._put_off(other, new.due)
             return 2
         job = self.jobs[new.id] = Job(new.id, new.priority, new.max_attempts)
+        job.key, job.limit, job.batch = new.limit_key, new.limit, new.batch
         job.unique, job.until = key, until
         if key:
             self.locks[key] = job.id
@@ -141,6 +174,38 @@ class Model:
         else:
             self._wait_last(job)
         return 1
+
+    def _gather(self, new: NewJob) -> int:
+        """Take what is said of a batch, and what is to follow it, in any order."""
+        batch = self.batches.setdefault(new.batch or new.id, Batch())
+        if (new.seal and batch.total is not None) or new.callback in batch.kept:
+            return 0
+        if new.seal:
+            _, total, *pairs = new.seal
+            batch.total = int(total)
+            batch.due = dict(zip(map(str, pairs[::2]), map(str, pairs[1::2]), strict=True))
+        else:
+            batch.kept.add(new.callback)
+        self._finish(batch)
+        return 1
+
+    def _finish(self, batch: Batch) -> None:
+        ended = [state for state in batch.jobs.values() if state != "waiting"]
+        if batch.total is None or len(ended) < batch.total:
+            return
+        batch.done = True
+        for name in ("on_complete", "on_failure" if "failed" in ended else "on_success"):
+            if name in batch.due and name in batch.kept:
+                batch.kept.remove(name)
+                job = Job(batch.due.pop(name))
+                self.jobs[job.id] = job
+                self._wait_last(job)
+
+    def _mark(self, job: Job, state: str) -> None:
+        batch = self.batches.get(job.batch)
+        if batch and batch.jobs.get(job.id, state) != state:
+            batch.jobs[job.id] = state
+            self._finish(batch)
 
     def _put_off(self, job: Job, due: str) -> None:
         if due:
@@ -164,15 +229,39 @@ class Model:
         job.state, job.worker = "active", ""
         self.turns += 1
         job.rank = (-job.priority, self.turns)
-        if not job.priority:
+        if job.key:
+            self.lines.setdefault(job.key, []).append(job.id)
+            self._offer(job)
+        elif not job.priority:
             self.line.append(job.id)
         self._wake()
 
     def _wait_first(self, job: Job) -> None:
         job.state, job.worker = "active", ""
-        if not job.priority:
+        if job.key:
+            self.turns += 1
+            job.rank = (0, self.turns)
+            self.lines.setdefault(job.key, []).insert(0, job.id)
+            self._offer(job)
+        elif not job.priority:
             self.line.insert(0, job.id)
         self._wake()
+
+    def _offer(self, job: Job) -> None:
+        """Give the job's limit key a turn if it has work and room."""
+        if self.lines.get(job.key) and self._has_room(job) and job.key not in self.ring:
+            self.ring.append(job.key)
+
+    def _has_room(self, job: Job) -> bool:
+        running = (self.jobs[id] for id in self.ids("processing"))
+        return sum(other.key == job.key for other in running) < job.limit
+
+    def _leave(self, job: Job) -> None:
+        """A run is over: another one of its key may begin."""
+        job.state = "over"
+        self._offer(job)
+        if self.most is not None and self.claimable:
+            self._wake()
 
     def _schedule(self, job: Job, delay: Range) -> None:
         job.state, job.worker = "scheduled", ""
@@ -216,17 +305,60 @@ class Model:
         if not self.paused:
             hint = self.hint
             self.promote()
-            taken = self._take(room)
-            self.hint = hint or self.claimable
+            taken, is_open = self._take_within_limits(room)
+            self.hint = hint or (self.claimable and is_open)
         for job in taken:
             job.worker = worker
         self.claims[worker] = (number, [job.id for job in taken])
         return state, [(self.name, job.id, job.token, job.attempts) for job in taken]
 
+    def _take_within_limits(self, room: Room) -> tuple[list[Job], bool]:
+        """What is taken, and whether more could be if there were workers."""
+        if self.most is None:
+            return self._take(room), True
+        left = self.most - len(self.ids("processing"))
+        taken = self._take(Room(max(0, min(room.slots, left)), 0))
+        room.slots -= len(taken)
+        return taken, left > len(taken)
+
     def _take(self, room: Room) -> list[Job]:
+        before, behind = self._ranked_apart()
+        if self.ring and room.slots:
+            self.keys_first = not self.keys_first
+        if self.ring and self.keys_first:
+            return [
+                *self._take_from(before, room),
+                *self._take_by_key(room),
+                *self._take_from([*self.line, *behind], room),
+            ]
+        return [
+            *self._take_from([*before, *self.line], room),
+            *self._take_by_key(room),
+            *self._take_from(behind, room),
+        ]
+
+    def _take_by_key(self, room: Room) -> list[Job]:
+        """One job of each key in turn."""
+        taken: list[Job] = []
+        while self.ring and room.slots:
+            line = self.lines[self.ring.pop(0)]
+            id = line[0]  # of the model's jobs, all of a key have the same limit
+            job = self.jobs.get(id)
+            if job is None or self._has_room(job):
+                line.pop(0)
+                if job is not None and self.expired(id):
+                    self._bury(job)
+                elif job is not None and job.state == "active":
+                    room.slots -= 1
+                    taken.append(self._start(job))
+            if others := [other for other in self.jobs.values() if other.id in line]:
+                self._offer(others[0])
+        return taken
+
+    def _take_from(self, ids: Sequence[str], room: Room) -> list[Job]:
         taken: list[Job] = []
         passed: list[str] = []  # stale ones go with the next job that is taken
-        for id in self._in_order():
+        for id in ids:
             if self.stale(id) or self.expired(id):
                 passed.append(id)
             elif room.takes(self.jobs[id]):
@@ -241,14 +373,14 @@ class Model:
                 self._drop(stale)
         return taken
 
-    def _in_order(self) -> list[str]:
+    def _ranked_apart(self) -> tuple[list[str], list[str]]:
         ranked = [self.jobs[id] for id in self.ranked()]
         before = [job.id for job in ranked if job.priority > 0]
         behind = [job.id for job in ranked if job.priority < 0]
-        return [*before, *self.line, *behind]
+        return before, behind
 
     def _start(self, job: Job) -> Job:
-        if not job.priority:
+        if not job.priority and not job.key:
             self.line.remove(job.id)
         job.state = "processing"
         job.token += 1
@@ -358,12 +490,15 @@ class Model:
         return answers[::-1] if backwards else answers
 
     def _end(self, job: Job, outcome: str) -> None:
+        self._leave(job)
         if outcome in ("succeeded", "kept"):
             self._free(job)
         if outcome == "succeeded":
             del self.jobs[job.id]
+            self._mark(job, "succeeded")
         elif outcome == "kept":
             job.state, job.worker = "succeeded", ""
+            self._mark(job, "succeeded")
         elif outcome == "failed":
             self._bury(job)
         elif job.stopped:
@@ -386,6 +521,7 @@ class Model:
         job.state, job.worker, job.stopped = "failed", "", False
         self._free(job)
         self.aged.discard(job.id)
+        self._mark(job, "failed")
 
     def recover(self, orphans: Sequence[Orphan]) -> list[str]:
         """Jobs of dead workers, oldest first: each goes to the head, waits, or has failed."""
@@ -395,6 +531,7 @@ class Model:
         ][::-1]
 
     def _take_back(self, job: Job) -> str:
+        self._leave(job)
         job.token += 1
         job.crashes += 1
         if job.stopped or job.attempts >= job.max_attempts:
@@ -416,6 +553,7 @@ class Model:
         if job.unique:
             self.locks[job.unique] = id
         job.attempts, job.crashes, job.late = 0, 0, False
+        self._mark(job, "waiting")
         if job.listed:
             job.state, job.listed = "active", False
             self._wake()
@@ -434,25 +572,34 @@ class Model:
         return self.retry(id)
 
     def empty(self, limit: int) -> tuple[int, int]:
-        ids, deleted = self._in_order()[:limit], 0
+        before, behind = self._ranked_apart()
+        keyed = sorted((job for job in self._active() if job.key), key=lambda job: job.rank[1])
+        ids = [*before, *self.line, *(job.id for job in keyed), *behind][:limit]
+        deleted = 0
         for id in ids:
             if self.stale(id):
                 self._drop(id)
                 continue
             job = self.jobs.pop(id)
             self._free(job)
-            if not job.priority:
+            if not job.priority and not job.key:
                 self.line.remove(id)
+            self._mark(job, "cancelled")
             deleted += 1
         return deleted, len(ids)
 
     def fail(self, id: str, reason: str) -> bool:
+        if not self._withdraw(id):
+            return False
+        self._bury(self.jobs[id])
+        return True
+
+    def _withdraw(self, id: str) -> bool:
         job = self.jobs.get(id)
         if job is None or job.state not in ("active", "scheduled"):
             return False
-        job.listed = job.state == "active" and not job.priority
+        job.listed = job.state == "active" and not job.priority and not job.key
         self.due.pop(id, None)
-        self._bury(job)
         return True
 
     def discard(self, id: str) -> bool:
@@ -465,7 +612,26 @@ class Model:
         return True
 
     def cancel(self, id: str) -> bool:
-        return self.fail(id, "cancelled") and self.discard(id)
+        if not self._withdraw(id):
+            return False
+        job = self.jobs.pop(id)
+        self._free(job)
+        if job.listed:
+            self.cancelled.add(id)
+        self._mark(job, "cancelled")
+        return True
+
+    def limit(self, limits: Limits) -> bool:
+        return self._limit(limits.concurrency)
+
+    def limit_as_set(self) -> bool:
+        return self._limit(None)
+
+    def _limit(self, most: int | None) -> bool:
+        changed, self.most = self.most != most, most
+        if changed and self.claimable:
+            self._wake()
+        return changed
 
     def pause(self) -> bool:
         changed, self.paused = not self.paused, True

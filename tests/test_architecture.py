@@ -37,7 +37,7 @@ LAYERS = [
     {"supervisor"},
     {"connection"},
     {"push", "runner"},
-    {"checks", "results", "testing"},
+    {"batches", "checks", "results", "testing"},
     {"operators"},
     {"models", "task_backend", "templatetags"},
     {"admin"},

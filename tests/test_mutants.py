@@ -102,8 +102,8 @@ MUTANTS = [
     Mutant("recover counts crashes", "elseif crashes > 1 then", "elseif false then"),
     Mutant(
         "recover keeps the attempt",
-        "if standing(root, id, token, worker, owner) == 1 then\n    redis.call('HDEL', root .. ':processing', id)\n    record_error",
-        "if standing(root, id, token, worker, owner) == 1 then\n    lower_attempts(key)\n    redis.call('HDEL', root .. ':processing', id)\n    record_error",
+        "if standing(root, id, token, worker, owner) == 1 then\n    vacate(root, {id})\n    record_error",
+        "if standing(root, id, token, worker, owner) == 1 then\n    lower_attempts(key)\n    vacate(root, {id})\n    record_error",
     ),
     # Attempts.
     Mutant(
@@ -137,9 +137,15 @@ MUTANTS = [
     Mutant(
         "recover keeps the old order", "for i = #ARGV - 2, 3, -3 do", "for i = 3, #ARGV - 2, 3 do"
     ),
-    Mutant("priority goes first", "{'before', 'list', 'behind'}", "{'list', 'before', 'behind'}"),
     Mutant(
-        "priority below 0 goes last", "{'before', 'list', 'behind'}", "{'behind', 'before', 'list'}"
+        "priority goes first",
+        "{'before', 'list', 'keys', 'behind'}",
+        "{'list', 'before', 'keys', 'behind'}",
+    ),
+    Mutant(
+        "priority below 0 goes last",
+        "{'before', 'list', 'keys', 'behind'}",
+        "{'behind', 'before', 'keys', 'list'}",
     ),
     Mutant(
         "equal priorities keep their order",
@@ -153,7 +159,8 @@ MUTANTS = [
     ),
     # Time.
     Mutant("only what is due is promoted", "'-inf', now, 'LIMIT'", "'-inf', '+inf', 'LIMIT'"),
-    Mutant("what begins too late fails", "elseif expired(job, now) then", "elseif false then"),
+    Mutant("what begins too late fails", "\n    elseif expired(job, now)", "\n    elseif false"),
+    Mutant("of a key too", "\n      elseif expired(job, now)", "\n      elseif false"),
     Mutant("what has begun does not expire", "and (job[6] or '0') == '0'", ""),
     Mutant("a delay is waited for", "if due and due > now then", "if false then"),
     Mutant(
@@ -167,15 +174,11 @@ MUTANTS = [
         "",
     ),
     # Operators.
-    Mutant(
-        "paused gives nothing",
-        "if not redis.call('HGET', root .. ':meta', 'paused') then",
-        "if true then",
-    ),
+    Mutant("paused gives nothing", "if not meta[1] then", "if true then"),
     Mutant(
         "an id is pushed once",
-        "if redis.call('EXISTS', job_key(root, id)) == 0 then",
-        "if true then",
+        "if redis.call('EXISTS', job_key(root, id)) == 1 then return 0 end",
+        "",
     ),
     Mutant(
         "cancelled ids are counted",
@@ -226,13 +229,13 @@ MUTANTS = [
     ),
     Mutant(
         "a job that can be claimed leaves a hint",
-        "place_last(root, id, priority)\n    hint(root)",
-        "place_last(root, id, priority)",
+        "options.limit_key, options.limit)\n    hint(root)",
+        "options.limit_key, options.limit)",
     ),
     Mutant(
         "a claim that leaves jobs leaves a hint",
-        "then return left end\n  hint(root)\n",
-        "then return left end\n",
+        "own.open > 0 then\n    hint(root)\n",
+        "own.open > 0 then\n",
     ),
     Mutant(
         "one hint at most", "if redis.call('EXISTS', root .. ':wake') == 0 then", "if true then"
@@ -272,6 +275,57 @@ MUTANTS = [
     Mutant("what was stopped is not tried again", "if stopped(root, id, now) then return end", ""),
     Mutant("nor after a crash", "if stopped(root, id, now) then return 'failed' end", ""),
     Mutant("nor when it is given back", "elseif not stopped(root, id, now) then", "else"),
+    # Limits.
+    Mutant(
+        "no more than the concurrency",
+        "if most then own.open = most - redis.call('HLEN', root .. ':processing') end",
+        "",
+    ),
+    Mutant("a limited queue is never claimed ahead", "ahead = 0, open", "ahead = room.ahead, open"),
+    Mutant("a key keeps to its limit", "return running(root, key) <", "return 0 <"),
+    Mutant("what runs counts for its key", "      enter_key(root, id, key)\n", ""),
+    Mutant(
+        "what has ended counts no more",
+        "if redis.call('EXISTS', root .. ':keyed') == 1 then",
+        "if false then",
+    ),
+    Mutant("who leaves makes room for its key", "key) end\n  offer(root, key)", "key) end"),
+    Mutant("a key that was asked is asked again", "    offer(root, key)\n  end", "  end"),
+    Mutant("keys take turns", "'NX', redis.call('INCR', root .. ':queue'), key)", "'NX', 1, key)"),
+    Mutant("first in, first out of a key", "'LPUSH', limit_key", "'RPUSH', limit_key"),
+    Mutant("given back first of its key", "'RPUSH', limit_key", "'LPUSH', limit_key"),
+    Mutant(
+        "what was taken out of a key is not claimed",
+        "if id and redis.call('ZREM', root .. ':limited', id) == 1 then",
+        "redis.call('ZREM', root .. ':limited', id or '')\n    if id then",
+    ),
+    Mutant(
+        "a waiting job of a key can be taken out",
+        "if job[4] then return redis.call('ZREM', root .. ':limited', id) == 1 end",
+        "",
+    ),
+    Mutant(
+        "the list and the keys take turns",
+        "'turn', 1) % 2 == 1 and KEYS_FIRST or PLACES",
+        "'turn', 1) % 2 == 1 and PLACES or PLACES",
+    ),
+    # Batches.
+    Mutant("a job is in a batch once", "'waiting') == 0 then", "'waiting') == 9 then"),
+    Mutant("a batch waits for its total", "if not counts[1] then return end", ""),
+    Mutant("a batch waits for all", "+ counts[4] < counts[1] then return end", "< 0 then end"),
+    Mutant("what follows a batch follows once", "  redis.call('HDEL', key, name)\n", ""),
+    Mutant(
+        "what follows comes in any order",
+        "HSET', key, unpack(fields))\n  finish(",
+        "HSET', key, unpack(fields))\n  open_batch(",
+    ),
+    Mutant("failures are told apart", "counts[3] > 0 and 'on_failure' or", ""),
+    Mutant("success counts in its batch", "mark(root, batch, id, 'succeeded', now_ms())", ""),
+    Mutant("so does a kept job", "    mark(root, batch, id, 'succeeded', now)\n", ""),
+    Mutant("so does failure", "  mark(root, job[3], id, 'failed', now)\n", ""),
+    Mutant("so does what is cancelled", "mark(root, job[5], id, 'cancelled', now_ms())", ""),
+    Mutant("what is discarded has failed", "if job[4] ~= 'failed' then mark", "if true then mark"),
+    Mutant("what is retried waits again", "  mark(root, job[10], id, 'waiting', now)\n", ""),
     # Unique.
     Mutant("a key has one job", "if unique then other, state = stands(root, unique.key) end", ""),
     Mutant("a key is locked", "    lock(root, id, unique.key, ttl)\n", ""),
@@ -299,7 +353,7 @@ MUTANTS = [
     Mutant("a succeeded job is gone", "redis.call('DEL', unpack(done))", ""),
     Mutant(
         "a settled job is processing no more",
-        "redis.call('HDEL', root .. ':processing', unpack(done))",
+        "redis.call('HDEL', root .. ':processing', unpack(ids))",
         "",
     ),
 ]

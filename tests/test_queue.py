@@ -254,3 +254,13 @@ def test_stats_count_what_they_can(queue: Queue, client: Redis, key: str) -> Non
     queue.push(delay=60)
     client.sadd(f"jobs:email:{key}", "a set")
     assert (queue.stats().scheduled, queue.stats().active) == (1, 0)
+
+
+def test_a_record_says_how_the_job_stands_now(queue: Queue) -> None:
+    record = queue.job(queue.push({"n": 1}))
+    assert record is not None
+    queue.client.hset(f"jobs:email:job:{record.id}", "progress", "half")
+    again = record.refresh()
+    assert (record.progress, again and again.progress) == ("", "half")
+    queue.cancel(record.id)
+    assert record.refresh() is None

@@ -190,7 +190,7 @@ def test_a_record_survives_nonsense() -> None:
         b"error:x": b"",
         b"state": b"\xff",
     }
-    record = JobRecord.from_hash("1", "q", raw, worker="", due=None)
+    record = JobRecord.from_hash("1", "q", raw, worker="", due=None, look=lambda id: None)
     assert (record.attempts, record.enqueued_at, record.errors) == (0, None, ())
 
 

@@ -1,5 +1,6 @@
 """A queue in Redis beside its model: what is said to one is said to the other."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -174,7 +175,23 @@ class Twin:
         assert sorted(self.client.get(lock).decode() for lock in locks) == sorted(
             model.locks.values()
         )
+        assert self.batches() == {
+            id: Counter(batch.jobs.values()) for id, batch in model.batches.items() if batch.jobs
+        }
+        not_done = {id.decode() for id in self.client.zrange(self.key("batches"), 0, -1)}
+        assert not_done == {id for id, batch in model.batches.items() if not batch.done}
         assert check(self.queue) == []
+
+    def batches(self) -> dict[str, Counter[str]]:
+        """How many jobs of each batch stand how; by its counts, which are those of its jobs."""
+        found = {}
+        for key in self.client.keys(self.key("batch:*:jobs")):
+            batch = key.decode().split(":")[-2]
+            states = Counter(state.decode() for state in self.client.hvals(key))
+            counts = self.client.hgetall(self.key(f"batch:{batch}"))
+            assert all(int(counts.get(state.encode(), 0)) == n for state, n in states.items())
+            found[batch] = states
+        return found
 
 
 def tried(do: Callable[[], Any]) -> Any:

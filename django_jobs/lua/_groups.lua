@@ -1,4 +1,4 @@
--- Prelude 7: the failed, and their groups: one ZSET for each handler and exception class.
+-- Prelude 8: the failed, and their groups: one ZSET for each handler and exception class.
 
 -- Garbage is in group `?`; what would be the 1,001st group is in `other`.
 local function group_of(root, id, exception)
@@ -11,12 +11,13 @@ end
 
 local function bury(root, id, exception, now)
   local group = group_of(root, id, exception)
-  local job = redis.call('HMGET', job_key(root, id), 'unique', 'unique_start')
+  local job = redis.call('HMGET', job_key(root, id), 'unique', 'unique_start', 'batch')
   unlock(root, id, job[1] or job[2])
   redis.call('HSET', job_key(root, id), 'state', 'failed', 'failed_at', now, 'exception', exception, 'group', group)
   redis.call('ZADD', root .. ':failed', now, id)
   redis.call('ZADD', root .. ':group:' .. group, now, id)
   redis.call('HINCRBY', root .. ':groups', group, 1)
+  mark(root, job[3], id, 'failed', now)
   tell_ended(root, {id})
 end
 

@@ -1,4 +1,4 @@
--- Prelude 9: what operators do to jobs that are not running.
+-- Prelude 10: what operators do to jobs that are not running.
 
 -- Takes an active or scheduled job out of where it waits; false if it is in another state. An id
 -- in the list stays there (LREM would scan it), marked `listed`, and is dropped when claim comes to it.
@@ -17,9 +17,10 @@ end
 -- Deletes a job's hash; while its id is still in the list, leaves `state` = cancelled for claim.
 local function erase(root, id)
   local key = job_key(root, id)
-  local job = job_fields(root, id, 'listed', 'unique', 'unique_start') or {}
+  local job = job_fields(root, id, 'listed', 'unique', 'unique_start', 'state', 'batch') or {}
   unlock(root, id, job[2] or job[3])
   redis.call('DEL', key)
+  if job[4] ~= 'failed' then mark(root, job[5], id, 'cancelled', now_ms()) end
   tell_ended(root, {id})
   if job[1] then redis.call('HSET', key, 'state', 'cancelled') end
 end

@@ -1,22 +1,4 @@
--- Prelude of push: what one job's arguments say.
-
--- Another job stands for this one: its id leads there, and its payload and due time may go there.
-local function join(root, id, other, state, replace, payload, due, now)
-  alias(root, id, other)
-  if not replace or state == 'processing' then return 2 end
-  redis.call('HSET', job_key(root, other), 'payload', payload)
-  if state == 'scheduled' then
-    redis.call('HSET', job_key(root, other), 'due_at', due or now, 'more', 1)
-    schedule(root, other, due or now, now)
-  end
-  return 2
-end
-
--- nil or "<how>:<key>", how: end | start | ms, behind a `+` to replace what stands.
-local function read_unique(text)
-  local replace, how, key = (text or ''):match('^(%+?)(%w+):(.*)$')
-  if key then return {key = key, how = how, replace = replace == '+'} end
-end
+-- Prelude of push, 3: one job.
 
 -- `options` as push reads them; `fields` of the hash begin with handler and payload.
 local function push_new(root, id, options, unique, fields, now)
@@ -40,7 +22,10 @@ local function push_new(root, id, options, unique, fields, now)
 end
 
 local function push_one(root, id, options, fields, now)
+  if options.seal then return seal(root, id, options, now) end
+  if options.callback then return keep_callback(root, options.batch, options.callback, fields, now) end
   if redis.call('EXISTS', job_key(root, id)) == 1 then return 0 end
+  if options.batch and not enter_batch(root, options.batch, id, now) then return 0 end
   local unique, other, state = read_unique(options.unique)
   if unique then other, state = stands(root, unique.key) end
   if not other then return push_new(root, id, options, unique, fields, now) end

@@ -1,4 +1,4 @@
--- Prelude 8: how a job that was processing waits again.
+-- Prelude 9: how a job that was processing waits again.
 
 -- Behind the others at once, or scheduled `delay` ms ahead.
 local function wait_again(root, id, delay, now)

@@ -9,7 +9,8 @@ local function room_of(root, room, limits, paid_until, now)
   if most then own.open = most - redis.call('HLEN', root .. ':processing') end
   if own.interval then
     local oldest = now - (tonumber(limits:match('burst=(%d+)')) or 1) * own.interval
-    own.paid_until = math.min(now, math.max(tonumber(paid_until) or 0, oldest))
+    own.paid_until = math.max(tonumber(paid_until) or 0, oldest)
+    if own.paid_until > now then own.paid_until = oldest end -- the clock was set back
     own.open = math.min(own.open, math.floor((now - own.paid_until) / own.interval + 0.000001))
   end
   own.slots = math.max(0, math.min(own.slots, own.open))

@@ -24,12 +24,17 @@ local function take_from(root, place, queue, room, now, ids, jobs, turn)
   return #gone > 0
 end
 
--- The list and the keys go first in turn, by the clock: neither waits for the other to be empty.
-local TURNS = {[0] = PLACES, {'before', 'keys', 'list', 'behind'}}
+-- The list and the keys go first in turn: neither waits for the other to be empty.
+local KEYS_FIRST = {'before', 'keys', 'list', 'behind'}
+
+local function places(root, room)
+  if room.slots < 1 or redis.call('ZCARD', root .. ':ring') == 0 then return PLACES end
+  return redis.call('HINCRBY', root .. ':meta', 'turn', 1) % 2 == 1 and KEYS_FIRST or PLACES
+end
 
 local function take(root, queue, worker, room, now, jobs)
   local ids, owners = {}, {}
-  for _, place in ipairs(TURNS[now % 2]) do
+  for _, place in ipairs(places(root, room)) do
     if place == 'keys' then take_by_key(root, queue, room, now, ids, jobs) end
     for turn = 1, place == 'keys' and 0 or 10 do
       if room.slots + room.ahead < 1 or not take_from(root, place, queue, room, now, ids, jobs, turn) then break end

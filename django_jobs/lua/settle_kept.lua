@@ -6,11 +6,12 @@
 local root, worker, answers, now = KEYS[1], ARGV[1], {}, now_ms()
 for i = 2, #ARGV, 4 do
   local id, ttl, key = ARGV[i], tonumber(ARGV[i + 2]), job_key(root, ARGV[i])
-  local answer, unique = standing(root, id, ARGV[i + 1], worker, redis.call('HGET', root .. ':processing', id))
+  local answer, unique, batch = standing(root, id, ARGV[i + 1], worker, redis.call('HGET', root .. ':processing', id))
   answers[#answers + 1] = answer
   if answer == 1 then
     vacate(root, {id})
     unlock(root, id, unique)
+    mark(root, batch, id, 'succeeded', now)
     redis.call('HDEL', key, 'score', 'progress', 'unknown_since', 'stop')
     redis.call('HSET', key, 'state', 'succeeded', 'finished_at', now, 'worker', worker, 'result', ARGV[i + 3])
     redis.call('PEXPIRE', key, ttl)

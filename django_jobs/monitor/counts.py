@@ -9,6 +9,9 @@ from django_jobs.queue import Queue
 from django_jobs.record import Stats
 from django_jobs.scripts import Call, get_script
 
+FIRST = (("LRANGE", "active", -1), ("ZRANGE", "limited", 0))  # where the next jobs stand
+TIMES = ("due_at", "enqueued_at")
+
 
 def all_stats(queues: Iterable[Queue]) -> dict[str, Stats]:
     """Return the counts of each queue by its name, one round trip per Redis. Raises RedisError."""
@@ -22,19 +25,24 @@ def all_stats(queues: Iterable[Queue]) -> dict[str, Stats]:
 
 
 def oldest_waits(queues: Iterable[Queue]) -> dict[str, float]:
-    """Return for how many seconds the next job of each queue's list has waited; 0 if none does."""
-    found = {}
+    """Return for how many seconds the next job of each queue has waited; 0 if none does.
+
+    It is that of the list, or the first of those with a limit key.
+    """
+    found: dict[str, float] = {}
     for group in by_client(queues):
-        heads = ask(group[0], [("LINDEX", f"{queue.root}:active", -1) for queue in group])
+        places = [(queue, first) for queue in group for first in FIRST]
+        heads = ask(group[0], [(v, f"{q.root}:{name}", at, at) for q, (v, name, at) in places])
         commands: list[Any] = [
-            ("HMGET", f"{queue.root}:job:".encode() + (head or b""), "due_at", "enqueued_at")
-            for queue, head in zip(group, heads, strict=True)
+            ("HMGET", f"{queue.root}:job:".encode() + (b"".join(head or ())), *TIMES)
+            for (queue, _), head in zip(places, heads, strict=True)
         ]
         *jobs, clock = ask(group[0], [*commands, ("TIME",)])
         now = milliseconds(clock)
-        for queue, job in zip(group, jobs, strict=True):
+        for (queue, _), job in zip(places, jobs, strict=True):
             since = number(job[0]) or number(job[1]) if job else 0
-            found[queue.name] = max(0.0, (now - since) / 1000) if since else 0.0
+            wait = max(0.0, (now - since) / 1000) if since else 0.0
+            found[queue.name] = max(wait, found.get(queue.name, 0.0))
     return found
 
 

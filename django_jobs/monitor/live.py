@@ -49,29 +49,32 @@ def running_page(queues: Iterable[Queue], size: int = SIZE) -> Page:
 def _waiting_ids(queue: Queue, skip: int, wanted: int) -> tuple[list[bytes], int]:
     """Return ids after the first `skip`, and how many ids there are in all."""
     root = queue.root
-    high, line, low = ask(
+    high, line, limited, low = ask(
         queue,
         [
             ("ZCOUNT", f"{root}:priority", "-inf", "(0"),
             ("LLEN", f"{root}:active"),
+            ("ZCARD", f"{root}:limited"),
             ("ZCOUNT", f"{root}:priority", "(0", "+inf"),
         ],
     )
     ids: list[bytes] = []
-    for place, size in (("high", high or 0), ("line", line or 0), ("low", low or 0)):
+    sizes = {"high": high or 0, "line": line or 0, "limited": limited or 0, "low": low or 0}
+    for place, size in sizes.items():
         if (rest := wanted - len(ids)) > 0 and skip < size:
             ids += _slice(queue, place, skip, rest, high or 0)
         skip = max(0, skip - size)
-    return ids, (high or 0) + (line or 0) + (low or 0)
+    return ids, sum(sizes.values())
 
 
 def _slice(queue: Queue, place: str, skip: int, count: int, high: int) -> list[bytes]:
     if place == "line":
         command = ("LRANGE", f"{queue.root}:active", -skip - count, -skip - 1)
         return list(reversed(ask(queue, [command])[0]))
+    name = "limited" if place == "limited" else "priority"
     first = skip + (high if place == "low" else 0)
     last = min(first + count, high if place == "high" else first + count) - 1
-    (found,) = ask(queue, [("ZRANGE", f"{queue.root}:priority", first, last)])
+    (found,) = ask(queue, [("ZRANGE", f"{queue.root}:{name}", first, last)])
     return list(found)
 
 

@@ -14,11 +14,11 @@ for _, key in ipairs(redis.call('KEYS', root .. ':job:*')) do
 end
 return {redis.call('LRANGE', root .. ':active', 0, -1), redis.call('ZRANGE', root .. ':priority', 0, -1),
   redis.call('HGETALL', root .. ':processing'), redis.call('ZRANGE', root .. ':failed', 0, -1),
-  redis.call('ZRANGE', root .. ':scheduled', 0, -1),
+  redis.call('ZRANGE', root .. ':scheduled', 0, -1), redis.call('ZRANGE', root .. ':limited', 0, -1),
   redis.call('ZRANGE', root .. ':workers', 0, -1, 'WITHSCORES'),
   redis.call('HGET', root .. ':counts', 'cancelled') or '0', jobs}
 """
-PLACES = ("active", "active", "processing", "failed", "scheduled")
+PLACES = ("active", "active", "processing", "failed", "scheduled", "active")
 
 
 def broken(queue: Queue) -> list[str]:

@@ -1,0 +1,36 @@
+-- Prelude of push, 1: batches are gathered.
+
+local function open_batch(root, batch, now)
+  redis.call('HSETNX', batch_key(root, batch), 'created_at', now)
+  if redis.call('HEXISTS', batch_key(root, batch), 'total') == 0 then redis.call('ZADD', root .. ':batches', 'NX', now, batch) end
+end
+
+-- False if the job has been in the batch before, even if it has ended since.
+local function enter_batch(root, batch, id, now)
+  if redis.call('HSETNX', batch_key(root, batch) .. ':jobs', id, 'waiting') == 0 then return false end
+  open_batch(root, batch, now)
+  redis.call('HINCRBY', batch_key(root, batch), 'waiting', 1)
+  return true
+end
+
+-- A job that is to follow waits beside the batch. Whoever comes last finishes it: they may come in any order.
+local function keep_callback(root, batch, name, fields, now)
+  local key = batch_key(root, batch) .. ':' .. name
+  if redis.call('EXISTS', key) == 1 then return 0 end
+  open_batch(root, batch, now)
+  redis.call('HSET', key, unpack(fields))
+  finish(root, batch, now)
+  return 1
+end
+
+-- How many jobs there are, and what is to follow, is known when all were sent.
+local function seal(root, batch, options, now)
+  if redis.call('HEXISTS', batch_key(root, batch), 'total') == 1 then return 0 end
+  open_batch(root, batch, now)
+  for _, name in ipairs(CALLBACKS) do
+    if options[name] then redis.call('HSET', batch_key(root, batch), name, options[name]) end
+  end
+  redis.call('HSET', batch_key(root, batch), 'total', options.seal)
+  finish(root, batch, now)
+  return 1
+end

@@ -1,0 +1,56 @@
+"""How far a batch is, and which are not done."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django_jobs.monitor.reading import ask, number, text
+from django_jobs.queue import Queue
+from django_jobs.record import moment
+
+FIELDS = ("created_at", "total", "waiting", "succeeded", "failed", "cancelled")
+SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Jobs that belong together; `waiting` counts those that have not ended, as far as it is known."""
+
+    id: str
+    queue: str
+    created_at: datetime | None
+    total: int | None  # None: it is open, not all of it was pushed
+    waiting: int
+    succeeded: int
+    failed: int
+    cancelled: int
+
+    @property
+    def done(self) -> bool:
+        """Say whether all of its jobs have ended."""
+        return self.total is not None and self.ended >= self.total
+
+    @property
+    def ended(self) -> int:
+        """Return how many of its jobs have ended."""
+        return self.succeeded + self.failed + self.cancelled
+
+
+def read(queue: Queue, ids: Iterable[str]) -> list[Batch]:
+    """Return the batches of these ids; those that nobody knows are left out. Raises RedisError."""
+    wanted = list(ids)
+    replies = ask(queue, [("HMGET", f"{queue.root}:batch:{id}", *FIELDS) for id in wanted])
+    found = []
+    for id, values in zip(wanted, replies, strict=True):
+        if values and values[0]:
+            created, total, *counts = values
+            at, known = moment(number(created)), None if total is None else number(total)
+            found.append(Batch(id, queue.name, at, known, *map(number, counts)))
+    return found
+
+
+def not_done(queue: Queue, before: float | None = None) -> list[Batch]:
+    """Return the first batches that are not done, the oldest first; `before` in ms."""
+    until = "+inf" if before is None else repr(before)
+    command = ("ZRANGEBYSCORE", f"{queue.root}:batches", "-inf", until, "LIMIT", 0, SHOWN)
+    return read(queue, [text(id) for id in ask(queue, [command])[0] or []])
