@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from django_jobs.job import MAX_ATTEMPTS
 
@@ -83,6 +84,11 @@ class JobRecord:
     def refresh(self) -> "JobRecord | None":
         """Return the job as it stands now; None if it succeeded or was removed. Raises RedisError."""
         return self.look(self.id)
+
+    def facts(self) -> dict[str, Any]:
+        """Return its fields as plain values."""
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.compare}
+        return {**values, "errors": tuple(asdict(error) for error in self.errors)}
 
     @classmethod
     def from_hash(

@@ -1,38 +1,27 @@
 """Lua scripts, and calls of them.
 
-A script is the file of its name in `lua/`, with the prelude put in after its first
-line, because `#!` must be the first bytes.
+A script is the file of its name in `lua/`. The files with an underscore are the prelude:
+what the scripts share. A script gets those parts of it that it uses, since each function
+costs it time, put in after the first line, because `#!` must be the first bytes.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "lua"
+# In this order: what a part uses stands before it.
 PRELUDE = (
-    "_keys",
-    "_limits",
-    "_held",
-    "_place",
-    "_batch",
-    "_errors",
-    "_unique",
-    "_groups",
-    "_return",
-    "_operate",
+    *("_keys", "_limits", "_held", "_place", "_batch", "_errors", "_unique", "_groups"),
+    *("_return", "_operate", "_revive", "_gather", "_join", "_push", "_force"),
+    *("_admit", "_waiting", "_claim", "_start", "_room", "_turns", "_take", "_alarm"),
+    *("_sweep", "_forget"),
 )
-PRELUDE_OF = {
-    "claim": ("_admit", "_waiting", "_claim", "_start", "_room", "_turns", "_take", "_alarm"),
-    "empty": ("_waiting", "_claim"),
-    "push": ("_gather", "_join", "_push"),
-    "retry": ("_revive",),
-    "edit": ("_revive",),
-    "configure": ("_force",),
-    "limit": ("_force",),
-    "sweep": ("_sweep", "_forget"),
-}
+DEFINES = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
+NO_CODE = re.compile(r"'[^']*'|--.*")
 
 Value = str | bytes | int | float
 
@@ -48,11 +37,19 @@ class Script:
 
 @cache
 def get_script(name: str) -> Script:
-    """Return the script `lua/<name>.lua` with its prelude."""
-    first, rest = _read(name).split("\n", 1)
-    parts = [_read(part) for part in PRELUDE + PRELUDE_OF.get(name, ())]
-    text = "\n".join([first, *parts, rest])
+    """Return the script `lua/<name>.lua` with what it uses of the prelude."""
+    first, body = _read(name).split("\n", 1)
+    used = set(_words(body))
+    for part in reversed([part for file in PRELUDE for part in _read(file).split("\n\n")]):
+        if used & set(DEFINES.findall(part)):
+            used.update(_words(part))
+            body = f"{part}\n{body}"
+    text = f"{first}\n{body}"
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", NO_CODE.sub("", text))
 
 
 def _read(name: str) -> str:

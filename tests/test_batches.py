@@ -8,8 +8,10 @@ import pytest
 from django.db import transaction
 from redis import Redis
 
-from django_jobs import Job, apush_batch, get_batch, get_queue, handler, push_batch
+from django_jobs import apush_batch, get_batch, get_queue, push_batch
+from django_jobs import handlers as handlers_module
 from django_jobs.exceptions import OptionError, PayloadError, UnknownHandler
+from django_jobs.handlers import Handler
 from django_jobs.invariants import check
 from django_jobs.job import Claimed
 from django_jobs.line import run
@@ -22,11 +24,6 @@ from tests.test_limits import number
 from tests.test_transitions import WHY, claim, dump, register
 
 NAP = ("test.nap", {"seconds": 0})
-
-
-@handler("batches.bulk", queue="bulk")
-def bulk(job: Job) -> None:
-    """Live in another queue."""
 
 
 @pytest.fixture
@@ -228,7 +225,11 @@ def test_a_signal_is_sent_for_each_job_and_not_for_what_is_to_follow(default: Qu
     assert seen == ["test.nap", "test.nap"]
 
 
-def test_another_queue_is_refused_naming_both(client: Redis) -> None:
+def test_another_queue_is_refused_naming_both(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Handler("batches.bulk", lambda job: None, queue="bulk")
+    monkeypatch.setitem(handlers_module._registry, other.name, other)
     with pytest.raises(
         OptionError, match=r"'test\.nap' goes to 'default'.*'batches\.bulk'.*queue="
     ):

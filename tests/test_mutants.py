@@ -306,8 +306,8 @@ MUTANTS = [
     ),
     Mutant(
         "the list and the keys take turns",
-        "'turn', 1) % 2 == 1 and KEYS_FIRST or PLACES",
-        "'turn', 1) % 2 == 1 and PLACES or PLACES",
+        "return {'before', 'keys', 'list', 'behind'}",
+        "return PLACES",
     ),
     # Batches.
     Mutant("a job is in a batch once", "'waiting') == 0 then", "'waiting') == 9 then"),

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from typing import Any
 
 from django.contrib import messages
@@ -183,7 +182,7 @@ def place_of(object_id: str) -> tuple[Queue | None, str]:
 
 def raw_of(job: Job) -> str:
     """Return the record as JSON, without what stands elsewhere on the page."""
-    fields = asdict(job)
+    fields = job.facts()
     for name in ("payload", "result", "errors", "edited"):
         del fields[name]
     return json.dumps(fields, indent=2, default=str, ensure_ascii=False)

@@ -1,25 +1,37 @@
 -- Prelude of claim, 1: whether it may be made.
 
-local INDEXES = {{'LLEN', 'active'}, {'ZCARD', 'priority'}, {'HLEN', 'processing'}, {'ZCARD', 'workers'},
-  {'ZCARD', 'failed'}, {'ZCARD', 'scheduled'}, {'HLEN', 'claims'}, {'HLEN', 'meta'}, {'HLEN', 'counts'}, {'HLEN', 'groups'}, {'ZCARD', 'succeeded'}, {'STRLEN', 'queue'}, {'ZCARD', 'ring'}}
-local OF_KEYS = {{'ZCARD', 'limited'}, {'HLEN', 'keyed'}, {'HLEN', 'running'}, {'HLEN', 'limit'}}
-
-local function wrong_type(root, indexes)
-  for _, index in ipairs(indexes) do
-    local size = redis.pcall(index[1], root .. ':' .. index[2])
-    if type(size) == 'table' then return index[2] .. ': ' .. size.err end
+-- What is wrong with a queue's indexes, or nil; the size of each goes into `sizes`.
+local function wrong_type(root, sizes, verb, ...)
+  for _, name in ipairs({...}) do
+    local size = redis.pcall(verb, root .. ':' .. name)
+    if type(size) == 'table' then return name .. ': ' .. size.err end
+    sizes[name] = size
   end
+end
+
+local function wrong_index(root, sizes)
+  return wrong_type(root, sizes, 'LLEN', 'active') or wrong_type(root, sizes, 'STRLEN', 'queue')
+    or wrong_type(root, sizes, 'ZCARD', 'priority', 'failed', 'scheduled', 'ring')
+    or wrong_type(root, sizes, 'HLEN', 'processing', 'counts', 'groups')
+    or sizes.ring > 0 and (wrong_type(root, sizes, 'ZCARD', 'limited') or wrong_type(root, sizes, 'HLEN', 'keyed', 'running', 'limit'))
 end
 
 -- May this worker claim under this number? A number seen before gets nothing. Every index is
 -- looked at before anything is written: one of a wrong type stops its own queue and no other.
+-- Then what `meta` says, and how long the indexes are.
 local function admit(root, worker, number)
-  local problem = wrong_type(root, INDEXES)
-  if not problem and redis.call('ZCARD', root .. ':ring') > 0 then problem = wrong_type(root, OF_KEYS) end
+  local sizes = {}
+  local problem = wrong_index(root, sizes)
   if problem then return problem end
-  local lease = tonumber(redis.call('ZSCORE', root .. ':workers', worker))
+  local score = redis.pcall('ZSCORE', root .. ':workers', worker)
+  if type(score) == 'table' then return 'workers: ' .. score.err end
+  local lease = tonumber(score)
   if not lease or lease == 0 then return 'unregistered' end
   if lease < 0 then return 'closed' end
-  local seen = redis.call('HGET', root .. ':claims', worker)
-  return seen and tonumber(seen:match('^%d+')) >= number and 'seen' or 'ok'
+  local seen = redis.pcall('HGET', root .. ':claims', worker)
+  if type(seen) == 'table' then return 'claims: ' .. seen.err end
+  if seen and tonumber(seen:match('^%d+')) >= number then return 'seen' end
+  local meta = redis.pcall('HMGET', root .. ':meta', 'paused', 'limits', 'paid_until')
+  if meta.err then return 'meta: ' .. meta.err end
+  return 'ok', meta, sizes
 end

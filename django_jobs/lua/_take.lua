@@ -25,18 +25,19 @@ local function take_from(root, place, queue, room, now, ids, jobs, turn)
 end
 
 -- The list and the keys go first in turn: neither waits for the other to be empty.
-local KEYS_FIRST = {'before', 'keys', 'list', 'behind'}
-
-local function places(root, room)
-  if room.slots < 1 or redis.call('ZCARD', root .. ':ring') == 0 then return PLACES end
-  return redis.call('HINCRBY', root .. ':meta', 'turn', 1) % 2 == 1 and KEYS_FIRST or PLACES
+local function places(root, room, sizes)
+  local turns = sizes and sizes.ring or redis.call('ZCARD', root .. ':ring')
+  if room.slots < 1 or turns == 0 or redis.call('HINCRBY', root .. ':meta', 'turn', 1) % 2 == 0 then return PLACES end
+  return {'before', 'keys', 'list', 'behind'}
 end
 
-local function take(root, queue, worker, room, now, jobs)
+-- `sizes` of the indexes, nil if they have changed: what is empty is not looked at.
+local function take(root, queue, worker, room, sizes, now, jobs)
   local ids, owners = {}, {}
-  for _, place in ipairs(places(root, room)) do
-    if place == 'keys' then take_by_key(root, queue, room, now, ids, jobs) end
-    for turn = 1, place == 'keys' and 0 or 10 do
+  for _, place in ipairs(places(root, room, sizes)) do
+    local is_empty = sizes and sizes[INDEX_OF[place]] == 0
+    if place == 'keys' and not is_empty then take_by_key(root, queue, room, now, ids, jobs) end
+    for turn = 1, (is_empty or place == 'keys') and 0 or 10 do
       if room.slots + room.ahead < 1 or not take_from(root, place, queue, room, now, ids, jobs, turn) then break end
     end
   end

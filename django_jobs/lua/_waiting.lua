@@ -1,6 +1,8 @@
 -- Prelude of claim, 2: the places where claimable jobs wait.
 local PLACES = {'before', 'list', 'keys', 'behind'}
 
+local INDEX_OF = {before = 'priority', list = 'active', keys = 'ring', behind = 'priority'}
+
 -- The next `count` ids of a place: before the list, in it, with a limit key, or after the list.
 local function waiting(root, place, count)
   if place == 'list' then

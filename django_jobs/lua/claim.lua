@@ -10,15 +10,15 @@ local room = {slots = math.min(tonumber(ARGV[4]), 1000), ahead = math.min(tonumb
 local now, states, jobs, look, left = now_ms(), {}, {}, -1, 0
 for i = 1, #KEYS, 2 do
   local root = KEYS[i]
-  states[#states + 1] = admit(root, worker, number)
-  if states[#states] == 'ok' then
+  local state, meta, sizes = admit(root, worker, number)
+  states[#states + 1] = state
+  if state == 'ok' then
     redis.call('ZADD', root .. ':workers', 'XX', now + lease, worker)
     local ids = {}
-    local meta = redis.call('HMGET', root .. ':meta', 'paused', 'limits', 'paid_until')
     if not meta[1] then
-      promote_due(root, now, 200)
+      if promote_due(root, now, 200) > 0 then sizes = nil end
       local own = room_of(root, room, meta[2], meta[3], now)
-      ids = take(root, (i + 1) / 2, worker, own, now, jobs)
+      ids = take(root, (i + 1) / 2, worker, own, sizes, now, jobs)
       pay(root, room, own, #ids)
       look = sooner(look, alarm(root, worker, next_turn(own, now), now))
       left = leave(root, left, own)

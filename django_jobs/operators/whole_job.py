@@ -4,7 +4,6 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -38,7 +37,7 @@ def show(terminal: Terminal, options: Namespace) -> None:
 
 def _value(job: JobRecord, reader: Reader) -> dict[str, Any]:
     value = {
-        **asdict(job),
+        **job.facts(),
         "payload": _payload(job.payload, reader),
         "result": _payload(job.result, reader) if job.result else None,
         "edited": [{"token": token, "payload": _payload(raw, reader)} for token, raw in job.edited],
