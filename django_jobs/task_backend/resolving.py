@@ -7,11 +7,14 @@ from typing import Any
 from django.core.signals import setting_changed
 
 from django_jobs.caught import Caught
+from django_jobs.connection import get_queue
 from django_jobs.exceptions import PayloadError, UnknownHandler
 from django_jobs.handlers import Handler, resolvers
 from django_jobs.job import decode_payload
+from django_jobs.signals import job_recovered
 from django_jobs.task_backend.engine import Engine
 from django_jobs.task_backend.framework import Framework
+from django_jobs.task_backend.results import of_record
 from django_jobs.task_backend.wire import CHANGED, changed, read_call
 
 OF_A_RUN = ("backend", "backoff", "retry_on")  # what else may differ, the job says itself
@@ -25,6 +28,7 @@ class Resolver:
         self._known: dict[str, Handler] = {}
         resolvers.append(self)
         setting_changed.connect(self._forget)
+        job_recovered.connect(self._recovered)
 
     def __call__(self, name: str, payload: bytes) -> Handler | None:
         """Return what runs a task; None if the name leads to no task of a backend of ours."""
@@ -45,6 +49,16 @@ class Resolver:
         task = changed(self.framework.task_at(name), changes)
         backend = self.framework.backends[task.backend]
         return backend.handler_of(task) if isinstance(backend, Engine) else None
+
+    def _recovered(self, *, id: str, queue: str, state: str, **_: Any) -> None:
+        """Send `task_finished` for a task whose last attempt ended with its worker."""
+        record = get_queue(queue).job(id) if state == "failed" else None
+        if record is None:
+            return
+        with suppress(ImportError, PayloadError):  # no task of ours
+            result = of_record(self.framework, record)
+            sender = type(self.framework.backends[result.backend])
+            self.framework.signals.task_finished.send_robust(sender, task_result=result)
 
     def _forget(self, *, setting: str, **_: Any) -> None:
         if setting == "TASKS":

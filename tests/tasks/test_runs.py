@@ -11,8 +11,12 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from django_jobs import get_queue, handlers
-from django_jobs.exceptions import UnknownHandler
+from django_jobs.exceptions import UnknownHandler, WorkerLost
+from django_jobs.failure import Failure
+from django_jobs.line import run
 from django_jobs.queue import Queue
+from django_jobs.settling import tell_recovered
+from django_jobs.solo import Solo
 from django_jobs.task_backend import running
 from tests.conftest import Runjobs
 from tests.tasks import work
@@ -205,6 +209,20 @@ def test_signals_are_sent_at_each_start_and_at_the_end(heard: Heard) -> None:
         task.enqueue(*[1] * (task.func is work.echo_async.func))
         run_jobs()
     assert heard[2::3] == 2 * [("task_finished", "FAILED")] + [("task_finished", "SUCCESSFUL")]
+
+
+def test_the_end_by_a_crash_is_told_too(heard: Heard) -> None:
+    queue, why = get_queue(), Failure.of(WorkerLost(), "w1")
+    task, job = (
+        work.echo.using(max_attempts=1).enqueue().id,
+        queue.push(handler="x", max_attempts=1),
+    )
+    worker = Solo(queue.client, [queue], 15)
+    for id in (task, job):
+        worker.claim()
+        states = run(queue.client, queue.recover([(id, 1, worker.id)], why))
+        tell_recovered(queue.name, [(id, worker.id)], [state.decode() for state in states])
+    assert heard == [("task_enqueued", "READY"), ("task_finished", "FAILED")]
 
 
 def test_what_is_told_at_the_end_is_recorded(client: Redis) -> None:
