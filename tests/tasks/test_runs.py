@@ -38,7 +38,7 @@ def test_workers_run_tasks(runjobs: Runjobs, tmp_path: Path) -> None:
         [[1], {"two": "é"}],
         "sent to you",
         [{"a": []}, True],
-        [1, results[3].id],
+        [1, results[3].id, results[3].worker_ids],
     ]
     for result in results:
         assert (result.status.value, result.attempts, result.errors) == ("SUCCESSFUL", 1, [])

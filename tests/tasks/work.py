@@ -36,7 +36,7 @@ async def echo_async(value: Any) -> Any:
 @task(takes_context=True)
 async def context_async(context: Any) -> Any:
     """Return what the context knows."""
-    return [context.attempt, context.task_result.id]
+    return [context.attempt, context.task_result.id, context.task_result.worker_ids]
 
 
 @task
