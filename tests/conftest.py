@@ -21,7 +21,7 @@ from tests.postgres import start_postgres
 from tests.processes import Tree, trees
 
 Runjobs = Callable[..., Tree]
-collect_ignore = ["browser"]  # needs Playwright: tox -e browser
+collect_ignore = ["browser", "outbox"]  # need settings of their own, and Chromium: see tox.ini
 if django.VERSION < (6, 0) and find_spec("django_tasks") is None:
     collect_ignore.append("tasks")  # there are none to run
 

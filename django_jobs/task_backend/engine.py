@@ -98,18 +98,21 @@ class Engine:
     def _enqueue(
         self, task: Any, calls: Sequence[tuple[Sequence[Any], Mapping[str, Any]]]
     ) -> list[Any]:
-        if self.defaults.ENQUEUE_ON_COMMIT:
+        careful = self.defaults.ENQUEUE_ON_COMMIT
+        if careful:
             push.refuse_event_loop("enqueue", "aenqueue")
         plan, queue = self._plan(task), get_queue(task.queue_name)
         jobs = [plan.job(queue, args, kwargs) for args, kwargs in calls]
         results = [of_push(self.framework, task, job.id, decode(job.payload)) for job in jobs]
-        commit = push.transaction_of(None, plan.path) if self.defaults.ENQUEUE_ON_COMMIT else None
-        if commit is not None and jobs:
-            push.carrier(commit, queue, jobs)
-            commit.on_commit(partial(self._tell, results), robust=True)
+        commit = push.transaction_of(None, plan.path) if careful else None
+        if careful:
+            push.send(queue, jobs, None, plan.path)
         elif jobs:
             push.push_now(queue, jobs)
+        if commit is None:
             self._tell(results)
+        else:
+            commit.on_commit(partial(self._tell, results), robust=True)
         return results
 
     def _plan(self, task: Any) -> Plan:
