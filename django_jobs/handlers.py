@@ -18,6 +18,7 @@ NAME = re.compile(r"[^\s:]{1,200}\Z")
 Errors = type[BaseException] | tuple[type[BaseException], ...]
 
 _registry: dict[str, "Handler"] = {}
+resolvers: list[Callable[[str, bytes], "Handler | None"]] = []  # asked for names nobody registered
 
 
 class HandlerOptions(TypedDict, total=False):
@@ -92,7 +93,7 @@ def handler(
             ' or colons, as in @handler("shop.send_receipt").'
         )
     try:
-        _check(options)
+        check_options(options)
         _check_schedule(name, options)
     except (TypeError, ValueError) as error:
         raise OptionError(f"Handler {name!r}: {error}") from error
@@ -113,7 +114,8 @@ def handler(
     return register
 
 
-def _check(options: HandlerOptions) -> None:
+def check_options(options: HandlerOptions) -> None:
+    """Raise ValueError, or TypeError, for an option that is wrong."""
     if unknown := sorted(set(options) - set(HandlerOptions.__annotations__)):
         known = ", ".join(HandlerOptions.__annotations__)
         raise ValueError(f"there is no option {', '.join(unknown)}. The options are {known}.")
@@ -173,14 +175,19 @@ def check_result_ttl(value: object) -> float | None:
     raise ValueError(f"result_ttl is {value!r}, not a number of seconds from 0 on.")
 
 
-def get_handler(name: str) -> Handler:
-    """Return the handler of this name. Raises UnknownHandler with the nearest names."""
-    try:
-        return _registry[name]
-    except KeyError:
+def get_handler(name: str, payload: bytes = b"") -> Handler:
+    """Return the handler of this name, for this payload (JSON).
+
+    Raises UnknownHandler with the nearest names.
+    """
+    found = _registry.get(name)
+    for resolve in resolvers:
+        found = found or resolve(name, payload)
+    if found is None:
         near = difflib.get_close_matches(name, _registry, n=3, cutoff=0.5)
         known = f"Did you mean {', '.join(near)}?" if near else _what_is_known()
-        raise UnknownHandler(f"No handler is registered as {name!r}. {known}") from None
+        raise UnknownHandler(f"No handler is registered as {name!r}. {known}")
+    return found
 
 
 def _what_is_known() -> str:
