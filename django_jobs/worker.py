@@ -19,7 +19,7 @@ from django_jobs import flight
 from django_jobs.claiming import POLL, Calls, Claiming
 from django_jobs.holding import Holding
 from django_jobs.job import Claimed, Job
-from django_jobs.line import Line
+from django_jobs.lines import Lines
 from django_jobs.outcome import RELEASED
 from django_jobs.queue import Queue
 from django_jobs.rest import Rest
@@ -49,8 +49,8 @@ class Worker:
         self._open_queue = open_queue
         self._table = table
         self._pipe = pipe
-        self._line = Line(queues[0].client, preload=True)
-        self._rest = Rest(queues[0].client, pipe)
+        self._line = Lines(self.queues.values(), preload=True)
+        self._rest = Rest(pipe)
         self._holding = Holding(table, options, ring=self._rest.ring, progress=self._progress)
         self._settling = Settling(self._holding.forget)
         self._claiming = Claiming(self.queues, table, options, self._holding, self._settling)
@@ -195,6 +195,7 @@ class Worker:
             log.warning("Redis does not answer, waiting for it: %s", error)
         self._failures += 1
         self._line.close()
+        self._rest.close()
         self._claiming.enter()
         self._claiming.doubt()
         pause = min(LONGEST_PAUSE, 0.05 * 2 ** min(self._failures, 10))
@@ -219,7 +220,7 @@ class Worker:
 
     def _ask_for_hint(self) -> bool:
         try:
-            self._rest.ask([f"{queue.root}:wake" for queue in self.queues.values()], POLL)
+            self._rest.ask(self.queues.values(), POLL)
         except (RedisError, OSError) as error:
             self._away(error)
             return False

@@ -17,11 +17,11 @@ MODULES = sorted(
 
 # Each module imports only from rows above its own.
 LAYERS = [
-    {"exceptions", "signals", "keys", "backoff", "caught", "redact", "reload", "version"},
+    {"exceptions", "signals", "keys", "backoff", "caught", "redact", "reload", "routes", "version"},
     {"job", "handlers", "flight", "embedded", "beats", "failure", "databases", "limits"},
     {"conf", "options", "record", "scripts"},
-    {"line"},
-    {"claims"},
+    {"line", "spread"},
+    {"claims", "lines"},
     {"solo", "settle"},
     {"queue"},
     {"scanning"},
