@@ -39,9 +39,9 @@ class Batch:
 class Lines:
     """A line to each Redis that some queues are on; there may be more `queues` later."""
 
-    def __init__(self, queues: Collection[Placed], *, timeout: float = 1.0, **options: Any) -> None:
+    def __init__(self, queues: Collection[Placed], **options: Any) -> None:
         self._queues = queues
-        self._timeout = timeout
+        self._timeout: float = options.get("socket_timeout", 1.0)
         self._options = options
         self._clients: dict[str, Redis] = {}  # by root
         self._lines: dict[Redis, Line] = {}

@@ -30,29 +30,27 @@ def join(call: Call, replies: Sequence[Any]) -> Any:
 def claim_in_turn(call: Call, ask: Callable[[Call], Any]) -> Any:
     """Claim from one queue after the other what there is still room for."""
     worker, number, lease, slots, ahead = call.args
-    room, look, left = [int(slots), int(ahead)], -1, 0
+    now, looks, left, room = 0, [], {0}, [int(slots), int(ahead)]
     states: list[bytes] = []
-    rows: list[Any] = []
-    now = 0
+    due: list[Any] = []
+    jobs: list[Any] = []
     for i, keys in enumerate(_keys(call), 1):
-        if not any(room) and states:
+        if states and not any(room):
             states.append(b"ok")
-            left = 1  # nobody looked
+            left.add(1)  # who knows
             continue
         reply = ask(Call(call.script, keys, (worker, number, lease, *room)))
         if isinstance(reply, Exception):
             return reply
-        now, its_look, its_left, its_states, *its_rows = reply
-        look = (
-            min(found for found in (look, its_look) if found >= 0)
-            if max(look, its_look) >= 0
-            else -1
-        )
-        left = 1 if 1 in (left, its_left) else max(left, its_left)
+        now, look, some_left, its_states, its_due, *its_jobs = reply
+        looks += [look] if look >= 0 else []
+        left.add(some_left)
         states += its_states
-        rows += [[i, *row[1:]] for row in its_rows]
-        room = _less(room, len(its_rows))
-    return [now, look, left, states, *rows]
+        due += [[i, *row[1:]] for row in its_due]
+        jobs += [[i, *row[1:]] for row in its_jobs]
+        room = _less(room, len(its_jobs))
+    most = 1 if 1 in left else max(left)
+    return [now, min(looks, default=-1), most, states, due, *jobs]
 
 
 def _keys(call: Call) -> list[Sequence[str]]:

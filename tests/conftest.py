@@ -19,7 +19,7 @@ from tests.postgres import start_postgres
 from tests.processes import Tree, trees
 
 Runjobs = Callable[..., Tree]
-collect_ignore = ["browser"]  # needs Playwright: tox -e browser
+collect_ignore = ["browser", "outbox"]  # need settings of their own, and Chromium: see tox.ini
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
