@@ -46,6 +46,7 @@ class Lines:
         self._clients: dict[str, Redis] = {}  # by root
         self._lines: dict[Redis, Line] = {}
         self._under_way: deque[Batch] = deque()
+        self._troubles: dict[Redis, Exception] = {}
 
     def run(self, calls: Sequence[Call]) -> list[Any]:
         """Send calls, to each Redis in one round trip; an error is the reply of its calls."""
@@ -78,8 +79,10 @@ class Lines:
         batch, until = self._under_way.popleft(), time.monotonic() + self._timeout
         replies: dict[int, Any] = {}
         for line, parts in batch.sent.items():
-            found = self._read(line, batch, until)
-            replies |= zip(map(id, parts), found, strict=True)
+            for part, reply in zip(parts, self._read(line, batch, until), strict=True):
+                replies[id(part)] = reply
+                if isinstance(reply, Exception):
+                    self._troubles.setdefault(self._client_of(part.keys[0]), reply)
         return [
             replies[id(call)]
             if parts == [call]
@@ -88,6 +91,11 @@ class Lines:
             else claim_in_turn(call, lambda part: self.run([part])[0])
             for call, parts in batch.calls
         ]
+
+    def troubles(self) -> dict[Redis, Exception]:
+        """Return which Redises have failed since this was asked last, and how."""
+        found, self._troubles = self._troubles, {}
+        return found
 
     def close(self) -> None:
         """Hang up, whatever is under way; the next call connects again."""

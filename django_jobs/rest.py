@@ -2,7 +2,7 @@
 
 import os
 import select
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -33,18 +33,22 @@ class Rest:
             except BlockingIOError:
                 return
 
-    def ask(self, queues: Collection[Placed], seconds: float) -> None:
-        """Let Redis wake it by a hint to one of these queues. Raises RedisError."""
-        if self._asked and len(self._asked) == len(self._hints):
-            return
+    def ask(self, queues: Iterable[Placed], seconds: float) -> dict[Redis, Exception]:
+        """Let Redis wake it by a hint to one of these queues; return which do not, and why."""
+        troubles: dict[Redis, Exception] = {}
         wakes: dict[Redis, list[str]] = {}
         for queue in queues:
             wakes.setdefault(queue.client, []).append(f"{queue.root}:wake")
         for client, names in wakes.items():
             line = self._hints.setdefault(client, Line(client, socket_timeout=None))
-            if line not in self._asked:
+            if line in self._asked:
+                continue
+            try:
                 line.send("BLPOP", *names, seconds)
                 self._asked.add(line)
+            except (RedisError, OSError) as error:
+                troubles[client] = error
+        return troubles
 
     def sleep(self, seconds: float, busy: Callable[[], object]) -> bool:
         """Sleep, unless `busy` says that there is work; return whether to look into Redis."""
@@ -59,8 +63,13 @@ class Rest:
 
     def close(self) -> None:
         """Hang up."""
-        self._asked.clear()
-        for line in self._hints.values():
+        for client in list(self._hints):
+            self.hang_up(client)
+
+    def hang_up(self, client: Redis) -> None:
+        """Wait for no more hints from this Redis."""
+        if line := self._hints.pop(client, None):
+            self._asked.discard(line)
             line.close()
 
     def _take_hint(self, line: Line) -> bool:

@@ -28,7 +28,7 @@ def join(call: Call, replies: Sequence[Any]) -> Any:
 
 
 def claim_in_turn(call: Call, ask: Callable[[Call], Any]) -> Any:
-    """Claim from one queue after the other what there is still room for."""
+    """Claim from one queue after the other what there is still room for; one may be away."""
     worker, number, lease, slots, ahead = call.args
     now, looks, left, room = 0, [], {0}, [int(slots), int(ahead)]
     states: list[bytes] = []
@@ -41,7 +41,8 @@ def claim_in_turn(call: Call, ask: Callable[[Call], Any]) -> Any:
             continue
         reply = ask(Call(call.script, keys, (worker, number, lease, *room)))
         if isinstance(reply, Exception):
-            return reply
+            states.append(b"away")
+            continue
         now, look, some_left, its_states, its_due, *its_jobs = reply
         looks += [look] if look >= 0 else []
         left.add(some_left)

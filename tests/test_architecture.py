@@ -18,7 +18,18 @@ MODULES = sorted(
 # Each module imports only from rows above its own.
 LAYERS = [
     {"exceptions", "signals", "keys", "backoff", "caught", "redact", "reload", "rhythm", "routes"},
-    {"version", "job", "handlers", "flight", "embedded", "beats", "failure", "databases", "limits"},
+    {
+        "away",
+        "version",
+        "job",
+        "handlers",
+        "flight",
+        "embedded",
+        "beats",
+        "failure",
+        "databases",
+        "limits",
+    },
     {"conf", "options", "record", "scripts"},
     {"line", "schedule", "spread"},
     {"claims", "lines"},

@@ -78,6 +78,10 @@ class Account:
             f" forgotten, {len(twice)} ran twice, {self.refused} refused"
         )
 
+    def ran_of(self, queue: str) -> int:
+        """Return how many jobs of a queue have run."""
+        return sum(self.taken[id].queue == queue for id in ran(self.ledger) if id in self.taken)
+
     def begin_anew(self) -> None:
         """Forget the jobs so far, whose account is closed."""
         self.taken.clear()

@@ -82,7 +82,9 @@ def test_a_queue_moves_while_it_drains(cluster: Cluster, work: Work, ledger: Pat
     tree = work(cluster.url, "--queues", "a,b", "--concurrency", "2", "--drain")
     wait_until(lambda: len(ran(ledger)) > 20)
     target = cluster.others(cluster.owner(slot))[0]
+    before = account.ran_of("b")
     cluster.move(slot, target, pause=0.2)
     assert cluster.owner(slot) is target
+    assert account.ran_of("b") > before + 20  # it is elsewhere
     print(account.close())
     assert tree.wait(20) == 0
