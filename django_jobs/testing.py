@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from django_jobs import conf
 from django_jobs.caught import Caught
-from django_jobs.connection import get_client, get_queue, queue_names
+from django_jobs.connection import get_client, get_queue, queue_names, redis_urls
 from django_jobs.handlers import Handler, get_handler
 from django_jobs.job import Claimed, Job, decode_payload, encode_payload
 from django_jobs.line import run_many
@@ -62,8 +62,9 @@ def make_job(handler: str | Handler, payload: Any = None, **fields: Any) -> Job:
 def delete_jobs() -> None:
     """Delete everything under this process' prefix."""
     prefix = conf.get_settings().PREFIX
-    for url in {conf.get_settings().url(name) for name in queue_names()}:
-        client = get_client(url)
+    names = queue_names()
+    clients = {get_client(url) for url in redis_urls(names)}
+    for client in clients | {get_queue(name).client for name in names}:
         for key in client.scan_iter(f"{prefix}:*", count=1000):
             client.delete(key)
 

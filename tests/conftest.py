@@ -41,13 +41,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_redis(port: int, folder: str, *words: str) -> "subprocess.Popen[bytes]":
+def start_redis(
+    port: int, folder: str, *words: str, config: tuple[str, ...] = ()
+) -> "subprocess.Popen[bytes]":
     """Start a private redis-server and wait for it."""
     binary = os.environ.get("REDIS_SERVER") or shutil.which("redis-server")
     if not binary:
         raise RuntimeError("The tests need redis-server: apt-get install redis-server")
     process = subprocess.Popen(
-        [binary, "--port", str(port), "--save", "", "--dir", folder, *words],
+        [binary, *config, "--port", str(port), "--save", "", "--dir", folder, *words],
         stdout=subprocess.DEVNULL,
     )
     client = Redis(port=port)

@@ -20,11 +20,22 @@ MODULES = sorted(
 
 # Each module imports only from rows above its own.
 LAYERS = [
-    {"exceptions", "signals", "keys", "backoff", "caught", "redact", "reload", "rhythm", "version"},
-    {"job", "handlers", "flight", "embedded", "beats", "failure", "databases", "limits"},
+    {"exceptions", "signals", "keys", "backoff", "caught", "redact", "reload", "rhythm", "routes"},
+    {
+        "away",
+        "version",
+        "job",
+        "handlers",
+        "flight",
+        "embedded",
+        "beats",
+        "failure",
+        "databases",
+        "limits",
+    },
     {"conf", "options", "record", "scripts"},
-    {"line", "schedule"},
-    {"claims"},
+    {"line", "schedule", "spread"},
+    {"claims", "lines"},
     {"solo", "settle"},
     {"scheduling"},
     {"queue"},
