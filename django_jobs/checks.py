@@ -21,7 +21,8 @@ from redis.exceptions import (
 
 from django_jobs.conf import get_settings, problems, without_password
 from django_jobs.connection import declared_queues, get_client, redis_urls
-from django_jobs.exceptions import JobsError
+from django_jobs.exceptions import JobsError, UnknownHandler
+from django_jobs.handlers import get_handler
 
 NO_ANSWER = "django_jobs.E002"
 LISTPACK = 1024  # bytes
@@ -43,7 +44,10 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         urls = redis_urls(["default", *get_settings().QUEUES])
         for path in get_settings().MIDDLEWARE:
             import_string(path)
-    except (ImproperlyConfigured, ImportError) as error:
+        for name in ["", *get_settings().QUEUES]:
+            if (handler := get_settings().of_queue(name, "HANDLER")) is not None:
+                get_handler(handler)
+    except (ImproperlyConfigured, ImportError, UnknownHandler) as error:
         return [Error(str(error), id="django_jobs.E001")]
     wanted = settings.DEBUG or "django_jobs.testing" in sys.modules  # DEBUG is off in tests
     if wanted or not any(url.startswith("embedded:") for url in urls):

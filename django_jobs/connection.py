@@ -75,6 +75,16 @@ def _queue(name: str, prefix: str) -> Queue:
     )
 
 
+def adopter(queue: Queue) -> str:
+    """Return the handler of what other programs push to a queue, and its attempts; "" for none."""
+    name = get_settings().of_queue(queue.name, "HANDLER")
+    if name is None:
+        return ""
+    handler = all_handlers().get(name)
+    attempts = handler.max_attempts if handler else None
+    return f"{name} {attempts or queue.max_attempts}"
+
+
 def announce(client: Redis, prefix: str, queue: str) -> None:
     """Enter a queue into the set of all queues."""
     client.sadd(keys.queues(prefix), queue)

@@ -20,7 +20,13 @@ if sys.platform != "win32":
     import resource
 
 from django_jobs.conf import Settings, get_settings, without_password
-from django_jobs.connection import declared_queues, get_queue, queue_names, redis_urls
+from django_jobs.connection import (
+    adopter,
+    declared_queues,
+    get_queue,
+    queue_names,
+    redis_urls,
+)
 from django_jobs.exceptions import JobsError
 from django_jobs.handlers import all_handlers
 from django_jobs.outcome import Policy
@@ -157,7 +163,7 @@ def make_supervisor(
 
 def introduce(queue: Queue, age: float) -> list[Call]:
     """Return what tells Redis what the settings say of a queue."""
-    return [queue.configure(age, str(get_settings().limits(queue.name)))]
+    return [queue.configure(age, str(get_settings().limits(queue.name)), adopter(queue))]
 
 
 def worker_settings() -> dict[str, Any]:
