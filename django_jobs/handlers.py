@@ -4,7 +4,7 @@ import difflib
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypedDict, Unpack
 
 from django_jobs import backoff as backoffs
@@ -16,6 +16,7 @@ NAME = re.compile(r"[^\s:]{1,200}\Z")
 Errors = type[BaseException] | tuple[type[BaseException], ...]
 
 _registry: dict[str, "Handler"] = {}
+_by_alias: dict[str, "Handler"] = {}
 
 
 class HandlerOptions(TypedDict, total=False):
@@ -29,6 +30,7 @@ class HandlerOptions(TypedDict, total=False):
     retry_on: Errors | None  # only these are tried again
     fail_on: Errors  # these are not, whatever `retry_on` says
     retry_for: backoffs.Seconds | None  # no attempt begins later than this after the push
+    aliases: Sequence[str]  # names that it had before
 
 
 class Handler:
@@ -47,6 +49,7 @@ class Handler:
         self.backoff = options.get("backoff")
         self.retry_on = options.get("retry_on")
         self.fail_on = options.get("fail_on", ())
+        self.aliases = tuple(options.get("aliases", ()))
         limit = options.get("retry_for")
         self.retry_for = None if limit is None else backoffs.seconds(limit)
         self.is_async = inspect.iscoroutinefunction(function)
@@ -76,31 +79,44 @@ def handler(
     HandlerOptions. Raises OptionError for a bad one, DuplicateHandler if another function
     has the name.
     """
-    if not isinstance(name, str) or not NAME.match(name):
-        raise OptionError(
-            f"{name!r} cannot name a handler: use 1 to 200 characters without spaces"
-            ' or colons, as in @handler("shop.send_receipt").'
-        )
+    _check_name(name)
     try:
-        _check(options)
+        _check(name, options)
     except (TypeError, ValueError) as error:
         raise OptionError(f"Handler {name!r}: {error}") from error
 
     def register(function: Callable[..., Any]) -> Handler:
         new = Handler(name, function, **options)
-        old = _registry.get(name)
-        if old is not None and old.source != new.source:
-            raise DuplicateHandler(
-                f"Two functions are registered as handler {name!r}: "
-                f"{'.'.join(old.source)} and {'.'.join(new.source)}. Rename one."
-            )
+        _refuse_taken(new)
+        for alias in [alias for alias, one in _by_alias.items() if one.name == name]:
+            del _by_alias[alias]
         _registry[name] = new
+        _by_alias.update(dict.fromkeys(new.aliases, new))
         return new
 
     return register
 
 
-def _check(options: HandlerOptions) -> None:
+def _refuse_taken(new: Handler) -> None:
+    """Raise DuplicateHandler if another function has one of the names, or had it before."""
+    for name in (new.name, *new.aliases):
+        old = _registry.get(name) or _by_alias.get(name)
+        if old is not None and (old.name, old.source) != (new.name, new.source):
+            raise DuplicateHandler(
+                f"Two functions are registered as handler {name!r}: "
+                f"{'.'.join(old.source)} and {'.'.join(new.source)}. Rename one."
+            )
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not NAME.match(name):
+        raise OptionError(
+            f"{name!r} cannot name a handler: use 1 to 200 characters without spaces"
+            ' or colons, as in @handler("shop.send_receipt").'
+        )
+
+
+def _check(name: str, options: HandlerOptions) -> None:
     if unknown := sorted(set(options) - set(HandlerOptions.__annotations__)):
         known = ", ".join(HandlerOptions.__annotations__)
         raise ValueError(f"there is no option {', '.join(unknown)}. The options are {known}.")
@@ -114,9 +130,19 @@ def _check(options: HandlerOptions) -> None:
         raise ValueError(f"backoff {problem}.")
     _check_errors("retry_on", options.get("retry_on") or ())
     _check_errors("fail_on", options.get("fail_on", ()))
+    _check_aliases(name, options.get("aliases", ()))
     limit = options.get("retry_for")
     if isinstance(limit, list | tuple) or callable(limit) or backoffs.problem(limit):
         raise ValueError(f"retry_for is {limit!r}, not a number of seconds, or a timedelta.")
+
+
+def _check_aliases(name: str, value: object) -> None:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"aliases is {value!r}, not a list of the names it had before.")
+    for alias in value:
+        _check_name(alias)
+    if len({name, *value}) <= len(value):
+        raise ValueError(f"aliases is {value!r}, where a name is repeated.")
 
 
 def _check_errors(option: str, value: object) -> None:
@@ -149,13 +175,15 @@ def check_result_ttl(value: object) -> float | None:
 
 
 def get_handler(name: str) -> Handler:
-    """Return the handler of this name. Raises UnknownHandler with the nearest names."""
-    try:
-        return _registry[name]
-    except KeyError:
-        near = difflib.get_close_matches(name, _registry, n=3, cutoff=0.5)
-        known = f"Did you mean {', '.join(near)}?" if near else _what_is_known()
-        raise UnknownHandler(f"No handler is registered as {name!r}. {known}") from None
+    """Return the handler that has, or had, this name.
+
+    Raises UnknownHandler with the nearest names.
+    """
+    if found := _registry.get(name) or _by_alias.get(name):
+        return found
+    near = difflib.get_close_matches(name, _registry, n=3, cutoff=0.5)
+    known = f"Did you mean {', '.join(near)}?" if near else _what_is_known()
+    raise UnknownHandler(f"No handler is registered as {name!r}. {known}")
 
 
 def _what_is_known() -> str:
