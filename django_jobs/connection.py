@@ -23,6 +23,8 @@ from django_jobs.queue import Queue
 # With one retry a web request sees an error within 2 s.
 TIMEOUT = 0.8
 
+_asked_for: dict[str, None] = {}  # URLs, without embedded ones
+
 
 def get_queue(name: str = "default") -> Queue:
     """Return a queue of this project. Raises ValueError for a name no queue can have."""
@@ -31,7 +33,14 @@ def get_queue(name: str = "default") -> Queue:
 
 def get_client(url: str) -> Redis:
     """Return this process' client of one Redis; it connects at first use."""
-    return _client(_resolve(url))
+    found = _resolve(url)
+    _asked_for[found] = None
+    return _client(found)
+
+
+def all_clients() -> list[Redis]:
+    """Return a client of each Redis that this process has asked for, whatever settings say now."""
+    return [_client(url) for url in _asked_for]
 
 
 def async_client(queue: str) -> AsyncRedis:

@@ -19,7 +19,8 @@ from tests.postgres import start_postgres
 from tests.processes import Tree, trees
 
 Runjobs = Callable[..., Tree]
-collect_ignore = ["browser"]  # needs Playwright: tox -e browser
+# The first needs Playwright: tox -e browser; the second is run by test_testing.py.
+collect_ignore = ["browser", "project"]
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:

@@ -38,7 +38,7 @@ LAYERS = [
     {"connection"},
     {"push", "runner"},
     {"batches", "checks", "results", "testing"},
-    {"operators"},
+    {"operators", "pytest_plugin"},
     {"models", "templatetags"},
     {"admin"},
     {"apps", "__init__"},

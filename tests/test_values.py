@@ -124,9 +124,7 @@ def test_an_alias_belongs_to_one_function(
     assert get_handler("test.first") is former
 
 
-@pytest.mark.parametrize(
-    "aliases", ["old", 5, ["a b"], [None], ["test.x"], ["test.y", "test.y"]]
-)
+@pytest.mark.parametrize("aliases", ["old", 5, ["a b"], [None], ["test.x"], ["test.y", "test.y"]])
 def test_bad_aliases_are_refused(aliases: Any) -> None:
     with pytest.raises(OptionError):
         handler("test.x", aliases=aliases)
