@@ -69,10 +69,8 @@ class Rig:
 
 
 @contextmanager
-def rig(settings: str = "benchmarks.settings") -> Iterator[Rig]:
-    """Start a private Redis, make a ledger, set up Django."""
-    folder = Path(tempfile.mkdtemp(prefix="bench-"))
-    (folder / "ledger").touch()
+def private_redis(folder: Path) -> Iterator[int]:
+    """Start a Redis with nothing in it; return its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -81,33 +79,50 @@ def rig(settings: str = "benchmarks.settings") -> Iterator[Rig]:
         sys.exit("The benchmarks need redis-server: apt-get install redis-server")
     command = [binary, "--port", str(port), "--save", "", "--dir", str(folder), *SETTINGS]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    os.environ.update(
-        REDIS_URL=f"redis://127.0.0.1:{port}/0",
-        BENCH_LEDGER=str(folder / "ledger"),
-        DJANGO_SETTINGS_MODULE=settings,
-        PYTHONPATH=str(ROOT),
-    )
-    sys.path.insert(0, str(ROOT))
     try:
-        yield _set_up(port)
+        yield port
     finally:
         server.terminate()
         server.wait(10)
+
+
+def connect(port: int) -> Any:
+    """Return a client of a Redis that may be starting still."""
+    from redis import Redis
+    from redis.backoff import ConstantBackoff
+    from redis.retry import Retry
+
+    redis = Redis(port=port, protocol=2, retry=Retry(ConstantBackoff(0.05), 100))
+    redis.ping()
+    return redis
+
+
+@contextmanager
+def rig(settings: str = "benchmarks.settings") -> Iterator[Rig]:
+    """Start a private Redis, make a ledger, set up Django."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    (folder / "ledger").touch()
+    try:
+        with private_redis(folder) as port:
+            os.environ.update(
+                REDIS_URL=f"redis://127.0.0.1:{port}/0",
+                BENCH_LEDGER=str(folder / "ledger"),
+                DJANGO_SETTINGS_MODULE=settings,
+                PYTHONPATH=str(ROOT),
+            )
+            sys.path.insert(0, str(ROOT))
+            yield _set_up(port)
+    finally:
         shutil.rmtree(folder)
 
 
 def _set_up(port: int) -> Rig:
     import django
-    from redis import Redis
-    from redis.backoff import ConstantBackoff
-    from redis.retry import Retry
 
     django.setup()
     from benchmarks.jobs import ledger
 
-    redis = Redis(port=port, protocol=2, retry=Retry(ConstantBackoff(0.05), 100))
-    redis.ping()
-    return Rig(redis, ledger)
+    return Rig(connect(port), ledger)
 
 
 def interleave(

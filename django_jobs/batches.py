@@ -18,6 +18,9 @@ from django_jobs.queue import Queue
 Named = str | Handler
 Entry = Named | tuple[Named, Any] | tuple[Named, Any, JobOptions]
 
+OF_ONE = {"unique", "unique_until", "replace"}  # options that no job of a batch takes
+OF_TIME = {"delay", "run_at", "expires"}  # those that no job takes which follows it
+
 
 def push_batch(
     jobs: Iterable[Entry],
@@ -38,10 +41,10 @@ def push_batch(
     """
     refuse_event_loop()
     batch = new_id()
-    entries = [_Entry(entry, queue, check=check) for entry in jobs]
+    entries = [_Entry(entry, queue, OF_ONE, check=check) for entry in jobs]
     callbacks = {"on_success": on_success, "on_complete": on_complete, "on_failure": on_failure}
     follow = {
-        name: _Entry(entry, queue, check=check)
+        name: _Entry(entry, queue, {*OF_ONE, *OF_TIME}, check=check)
         for name, entry in callbacks.items()
         if entry is not None
     }
@@ -73,7 +76,7 @@ def get_batch(id: str, queue: str = "default") -> Batch | None:
 class _Entry:
     """One job of a batch, as it was given."""
 
-    def __init__(self, entry: Entry, queue: str | None, *, check: bool) -> None:
+    def __init__(self, entry: Entry, queue: str | None, refused: set[str], *, check: bool) -> None:
         handler, payload, options = (
             (*entry, None, None)[:3] if isinstance(entry, tuple) else (entry, None, None)
         )
@@ -82,10 +85,9 @@ class _Entry:
         if queue is not None:
             where["queue"] = queue
         self.name, self.queue, self.attempts = resolve(handler, where)
-        if taken := sorted({"unique", "unique_until", "replace"} & set(self.options)):
-            raise OptionError(
-                f"Handler {self.name!r}: a job of a batch takes no {taken[0]}: push_job does."
-            )
+        if taken := sorted(refused & set(self.options)):
+            what = "of a batch" if taken[0] in OF_ONE else "that follows a batch"
+            raise OptionError(f"Handler {self.name!r}: a job {what} takes no {taken[0]}.")
 
     def job(self, queue: Queue) -> NewJob:
         return new_job(

@@ -20,9 +20,17 @@ from redis.exceptions import (
 )
 
 from django_jobs.conf import get_settings, problems, without_password
-from django_jobs.connection import declared_queues, get_client, redis_urls
+from django_jobs.connection import (
+    declared_queues,
+    get_client,
+    get_queue,
+    queue_names,
+    redis_urls,
+)
 from django_jobs.exceptions import JobsError, UnknownHandler
-from django_jobs.handlers import get_handler
+from django_jobs.handlers import all_handlers, get_handler
+from django_jobs.monitor.batches import left_open
+from django_jobs.schedules import schedule_problems
 
 NO_ANSWER = "django_jobs.E002"
 LISTPACK = 1024  # bytes
@@ -31,8 +39,11 @@ LISTPACK = 1024  # bytes
 def register_all() -> None:
     """Hand the checks to Django; the one that asks Redis is for `check --deploy`."""
     register(check_settings, "jobs")
+    register(check_schedules, "jobs")
     register(check_names, "jobs")
+    register(check_handlers, "jobs")
     register(check_redis, "jobs", deploy=True)
+    register(check_batches, "jobs", deploy=True)
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
@@ -61,6 +72,13 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     ]
 
 
+def check_schedules(**_: Any) -> list[CheckMessage]:
+    """Name every schedule that cannot be used."""
+    if problems(getattr(settings, "JOBS", {})):
+        return []
+    return [Error(problem, id="django_jobs.E006") for problem in schedule_problems()]
+
+
 def check_names(**_: Any) -> list[CheckMessage]:
     """Warn when another app hides `runjobs`, or a package `jobs` hides `jobs.py`."""
     found: list[CheckMessage] = []
@@ -86,11 +104,48 @@ def check_names(**_: Any) -> list[CheckMessage]:
     return found
 
 
+def check_handlers(**_: Any) -> list[CheckMessage]:
+    """Name the handlers that need an app which is not installed."""
+    if apps.is_installed("django_jobs.outbox"):
+        return []
+    return [
+        Error(
+            f"Handler {handler.name!r} is atomic, which the outbox makes possible.",
+            hint='INSTALLED_APPS += ["django_jobs.outbox"], and manage.py migrate',
+            id="django_jobs.E007",
+        )
+        for handler in all_handlers().values()
+        if handler.atomic
+    ]
+
+
 def check_redis(**_: Any) -> list[CheckMessage]:
     """Look at each Redis that queues are on."""
     if any(message.is_serious() for message in check_settings()):
         return []
     return [message for url in redis_urls(sorted(declared_queues())) for message in look_at(url)]
+
+
+def check_batches(**_: Any) -> list[CheckMessage]:
+    """Name each batch whose push broke off; where Redis does not answer, check_redis says so."""
+    if any(message.is_serious() for message in check_settings()):
+        return []
+    try:
+        found = left_open(map(get_queue, queue_names()))
+    except (RedisError, OSError, JobsError):
+        return []
+    return [
+        Warning(
+            f"Batch {batch.id} of queue {batch.queue} has been open since"
+            f" {batch.created_at:%Y-%m-%d %H:%M} UTC: its push broke off after"
+            f" {batch.waiting + batch.ended:,} jobs. They run; what was to follow does not.",
+            hint="Push a new batch for what is missing, and end this one:"
+            f" manage.py jobs batch {batch.queue}:{batch.id} --close",
+            id="django_jobs.W006",
+        )
+        for batches in found.values()
+        for batch in batches
+    ]
 
 
 def look_at(url: str) -> list[CheckMessage]:

@@ -104,18 +104,23 @@ def live(
     inherited: Sequence[Connection],
 ) -> None:
     """Be a worker process: obey the supervisor, not the group's signals, and die with it."""
-    signal.set_wakeup_fd(-1)
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
     for connection in inherited:
         connection.close()
-    die_with(parent)
-    if not apps.ready:  # spawned: nothing was inherited
-        django.setup()
+    settle_in(parent)
     status = Worker([open_queue(name) for name in queues], open_queue, table, pipe, options).run()
     logging.shutdown()
     sys.stdout.flush()
     os._exit(status)
+
+
+def settle_in(parent: int) -> None:
+    """Become a child that only its supervisor stops."""
+    signal.set_wakeup_fd(-1)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    die_with(parent)
+    if not apps.ready:  # spawned: nothing was inherited
+        django.setup()
 
 
 def die_with(parent: int) -> None:

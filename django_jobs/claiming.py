@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from django_jobs.claims import claim_call, new_worker, read_claim, read_held
+from django_jobs.claims import ClaimAnswer, claim_call, new_worker, read_claim, read_held
 from django_jobs.flight import FlightTable
 from django_jobs.holding import Holding
 from django_jobs.job import Claimed
@@ -48,6 +48,7 @@ class Claiming:
         self._unsure = False
         self._answer: tuple[Any, list[Queue], int] | None = None
         self._give_back: list[tuple[Queue, list[tuple[str, int]]]] = []
+        self._fires: list[Call] = []
         self._rate, self._trip = 0.0, 0.001
 
     @property
@@ -82,10 +83,9 @@ class Claiming:
 
     def calls(self, order: list[Queue], *, claim: bool, settling: bool) -> Calls:
         """Return what to send; a claim travels with every settle if there is a free slot."""
-        calls: Calls = [
-            (queue.release(self.id, jobs), lambda _: None) for queue, jobs in self._give_back
-        ]
-        self._give_back = []
+        releases = [queue.release(self.id, jobs) for queue, jobs in self._give_back]
+        calls: Calls = [(call, lambda _: None) for call in releases + self._fires]
+        self._give_back, self._fires = [], []
         if self._unsure:
             return calls + self._ask_what_is_held()
         now = time.monotonic()
@@ -115,10 +115,14 @@ class Claiming:
             self.hungry = answer.left or len(answer.jobs) == room
         else:
             self.hungry = answer.left and room > 0
+        if fires := self._fires_of(answer):
+            self._fires += fires
+            self.hungry = True
         if answer.look is not None:
             self.look_at = min(self.look_at, time.monotonic() + answer.look)
         waiting = set(answer.states.values()) & {"closed", "unregistered", "seen"}
-        self.found_nothing = not (waiting or answer.jobs or answer.left or answer.limited)
+        waits = answer.jobs or answer.left or answer.limited or fires
+        self.found_nothing = not (waiting or waits)
         self._mind(answer.states)
         return True
 
@@ -136,6 +140,17 @@ class Claiming:
 
     def _answered(self, order: list[Queue], room: int, reply: Any) -> None:
         self._answer = (reply, order, room)
+
+    def _fires_of(self, answer: ClaimAnswer) -> list[Call]:
+        """Return what pushes the jobs of schedules that are due."""
+        fires = []
+        for due in answer.due:
+            try:
+                fires.append(self._queues[due.queue].fire(due, answer.now))
+            except ValueError as error:
+                name = due.name.decode("utf-8", "replace")
+                log.warning("Schedule %s of queue %s is left to others: %s", name, due.queue, error)
+        return fires
 
     def _mind(self, states: Mapping[str, str]) -> None:
         """Act on what Redis says of this worker's id, and of queues that are broken."""

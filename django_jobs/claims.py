@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from django_jobs.job import Claimed
+from django_jobs.schedule import Due
 from django_jobs.scripts import Call, get_script
 
 BEATS_PER_LEASE = 5
@@ -38,6 +39,8 @@ class ClaimAnswer:
     left: bool
     limited: bool
     states: dict[str, str]  # queue -> ok | seen | closed | unregistered | what is wrong
+    due: list[Due]  # schedules
+    now: int  # Redis' clock, in ms
 
 
 def new_worker() -> str:
@@ -65,7 +68,7 @@ def claim_call(
 
 def read_claim(reply: list[Any], queues: Sequence[Rooted]) -> ClaimAnswer:
     """Read a claim's answer."""
-    now, look, left, states, *rows = reply
+    now, look, left, states, due, *rows = reply
     names = [queue.name for queue in queues]
     return ClaimAnswer(
         [Claimed(names[row[0] - 1], row, now) for row in rows],
@@ -73,6 +76,8 @@ def read_claim(reply: list[Any], queues: Sequence[Rooted]) -> ClaimAnswer:
         left == 1,
         left == 2,
         {name: state.decode() for name, state in zip(names, states, strict=True)},
+        [Due.of(names[row[0] - 1], row) for row in due],
+        now,
     )
 
 

@@ -43,11 +43,13 @@ class Settings:
     URL: str = ""
     PREFIX: str = "jobs"
     QUEUES: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    SCHEDULES: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     LEASE: float = 15.0  # seconds
     MAX_PAYLOAD: int = 1_048_576  # bytes
     UNKNOWN_HANDLER_WAIT: float = 900.0  # seconds
     MIDDLEWARE: Sequence[str] = ()  # dotted paths
     REDACT: Sequence[str] = NAMES
+    OUTBOX_FALLBACK: bool = True
     MAX_ATTEMPTS: int = MAX_ATTEMPTS
     BACKOFF: backoff.Backoff | None = None
     TIMEOUT: float | None = None  # seconds
@@ -177,6 +179,18 @@ def _check(name: str, value: Any) -> None:
         _check_range(value, *RANGES[name])
 
 
+def _check_schedules(value: object) -> None:
+    """Look at what everybody needs: that the queues can be told. The rest is in `schedules`."""
+    if not isinstance(value, Mapping) or not all(isinstance(v, Mapping) for v in value.values()):
+        raise ValueError("it is not a dictionary of names, and of a dictionary for each.")
+    for name, one in value.items():
+        if "queue" in one:
+            try:
+                keys.root("", one["queue"])
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"schedule {name!r}: {error}") from error
+
+
 def _check_names(value: object) -> None:
     if not isinstance(value, list | tuple):
         raise ValueError(f"{value!r} is not a list of names.")
@@ -190,13 +204,20 @@ def _check_handler(value: object) -> None:
         raise ValueError(f"{value!r} is not the name of a handler.")
 
 
+def _check_switch(value: object) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither True nor False.")
+
+
 CHECKS: dict[str, Callable[[Any], object]] = {
     "MAX_ATTEMPTS": check_max_attempts,
     "CONCURRENCY": check_concurrency,
     "RATE_LIMIT": check_rate,
+    "SCHEDULES": _check_schedules,
     "REDACT": _check_names,
     "MIDDLEWARE": _check_names,
     "HANDLER": _check_handler,
+    "OUTBOX_FALLBACK": _check_switch,
 }
 
 

@@ -64,9 +64,10 @@ def queue_names() -> list[str]:
 
 
 def declared_queues() -> set[str]:
-    """Return the queues that settings and handlers name, and `default`."""
+    """Return the queues that settings, schedules and handlers name, and `default`."""
     handlers = {handler.queue for handler in all_handlers().values()}
-    return {"default", *get_settings().QUEUES, *handlers}
+    schedules = {one["queue"] for one in get_settings().SCHEDULES.values() if "queue" in one}
+    return {"default", *get_settings().QUEUES, *handlers, *schedules}
 
 
 @cache

@@ -5,11 +5,13 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypedDict, Unpack
+from datetime import timedelta
+from typing import Any, Literal, TypedDict, Unpack
 
 from django_jobs import backoff as backoffs
 from django_jobs import keys
 from django_jobs.exceptions import DuplicateHandler, OptionError, Retry, UnknownHandler
+from django_jobs.rhythm import check_missed, read_rhythm
 
 NAME = re.compile(r"[^\s:]{1,200}\Z")
 
@@ -31,6 +33,11 @@ class HandlerOptions(TypedDict, total=False):
     fail_on: Errors  # these are not, whatever `retry_on` says
     retry_for: backoffs.Seconds | None  # no attempt begins later than this after the push
     aliases: Sequence[str]  # names that it had before
+    atomic: bool  # run in a transaction that commits once per job; needs the outbox
+    cron: str | None  # five fields: a job is pushed whenever they say
+    every: float | timedelta | None  # or so often, from the epoch on
+    timezone: str | None  # of `cron`; None is the project's
+    missed: Literal["once", "skip"]  # of what was missed, because nobody worked
 
 
 class Handler:
@@ -52,6 +59,9 @@ class Handler:
         self.aliases = tuple(options.get("aliases", ()))
         limit = options.get("retry_for")
         self.retry_for = None if limit is None else backoffs.seconds(limit)
+        self.atomic = options.get("atomic", False)
+        self.rhythm = read_rhythm(*(options.get(name) for name in ("cron", "every", "timezone")))
+        self.missed = options.get("missed", "once")
         self.is_async = inspect.iscoroutinefunction(function)
         self.source = (function.__module__, function.__qualname__)
 
@@ -82,11 +92,14 @@ def handler(
     _check_name(name)
     try:
         _check(name, options)
+        _check_schedule(name, options)
     except (TypeError, ValueError) as error:
         raise OptionError(f"Handler {name!r}: {error}") from error
 
     def register(function: Callable[..., Any]) -> Handler:
         new = Handler(name, function, **options)
+        if new.atomic and new.is_async:
+            raise OptionError(f"Handler {name!r}: Django has transactions for sync code only.")
         _refuse_taken(new)
         for alias in [alias for alias, one in _by_alias.items() if one.name == name]:
             del _by_alias[alias]
@@ -143,6 +156,18 @@ def _check_aliases(name: str, value: object) -> None:
         _check_name(alias)
     if len({name, *value}) <= len(value):
         raise ValueError(f"aliases is {value!r}, where a name is repeated.")
+
+
+def _check_schedule(name: str, options: HandlerOptions) -> None:
+    rhythm = read_rhythm(*(options.get(name) for name in ("cron", "every", "timezone")))
+    check_missed(options.get("missed", "once"))
+    if rhythm is None and "missed" in options:
+        raise ValueError("missed needs cron or every.")
+    if rhythm is not None and not keys.SCHEDULE_NAME.match(name):
+        raise ValueError(
+            "its name cannot be that of a schedule: use up to 100 of A-Z a-z 0-9 _ . -, or give"
+            ' the schedule a name of its own, in JOBS["SCHEDULES"].'
+        )
 
 
 def _check_errors(option: str, value: object) -> None:

@@ -53,7 +53,8 @@ def check(queue: Queue) -> list[str]:
 
     Each job is in one place, once, and says so itself; who holds it is a known worker; its
     attempts and its token keep their bounds; nothing it was pushed with is lost, nor why
-    it failed; `counts` tells how many ids in the list are no longer jobs to run.
+    it failed; `counts` tells how many ids in the list are no longer jobs to run, and `meta`
+    when the first schedule is due.
     Raises RedisError.
     """
     found = list(islice(_violations(queue), LIMIT))
@@ -71,6 +72,7 @@ def _violations(queue: Queue) -> Iterator[str]:
     yield from _unknown_owners(queue)
     yield from _wrong_count(queue)
     yield from _wrong_groups(queue)
+    yield from _wrong_schedules(queue)
     yield from _wrong_keys(queue)
 
 
@@ -224,6 +226,27 @@ def _wrong_groups(queue: Queue) -> Iterator[str]:
             yield f"groups says that {_number(counted, 0)} jobs are in {_name(name)}; {size} are."
     if sum(found[1::2]) != failed:
         yield f"{failed} jobs are in failed, and {sum(found[1::2])} in its groups."
+
+
+def _wrong_schedules(queue: Queue) -> Iterator[str]:
+    """Look for names without a definition, and compare `meta` with what is due first."""
+    names = [name for page in pages(queue, "schedules") for name in page]
+    commands: list[Sequence[Any]] = [
+        ("ZRANGE", key(queue, "schedules"), 0, 0, "WITHSCORES"),
+        ("HGET", key(queue, "meta"), "schedules_at"),
+    ]
+    for name in names:
+        commands += [
+            ("ZSCORE", key(queue, "schedules"), name),
+            ("HGET", key(queue, "schedule:").encode() + name, "since"),
+        ]
+    first, noted, *found = ask(queue, commands, transaction=True)
+    for name, due, since in zip(names, found[::2], found[1::2], strict=True):
+        if due is not None and (since is None or is_wrong_type(since)):
+            yield f"Schedule {_name(name)} has lost its definition."
+    due = first[1] if first and first[1] != b"inf" else None
+    if noted != due and not is_wrong_type(noted):
+        yield f"meta says that a schedule is due at {noted}; the first is at {due}."
 
 
 def _wrong_keys(queue: Queue) -> Iterator[str]:

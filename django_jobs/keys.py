@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+SCHEDULE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,100}\Z")
 RESERVED_NAMES = frozenset({"queues", "schedules"})
 

@@ -40,13 +40,15 @@ class Limits:
 
     @classmethod
     def read(cls, text: str) -> "Limits":
-        """Read what stands in Redis; what is not understood is no limit."""
+        """Read what stands in Redis, as it was said; what is not understood is no limit."""
         said = dict(re.findall(r"(\w+)=(\S+)", text))
         concurrency, rate = said.get("concurrency", ""), said.get("rate", "")
-        burst = f" burst {said['burst']}" if said.get("burst", "1") != "1" else ""
+        burst = said.get("burst", "1")
+        if RATE.fullmatch(rate) and str(cls(rate=rate)) != f"rate={rate} burst={burst}":
+            rate += f" burst {burst}"
         return cls(
             int(concurrency) if re.fullmatch(r"[1-9]\d{0,8}", concurrency) else None,
-            rate + burst if RATE.fullmatch(rate + burst) else None,
+            rate if RATE.fullmatch(rate) else None,
         )
 
 

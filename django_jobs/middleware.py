@@ -9,12 +9,23 @@ from asgiref.sync import (
     markcoroutinefunction,
     sync_to_async,
 )
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from django_jobs.handlers import Handler
 from django_jobs.job import Job
 
 Run = Callable[[Job], Any]
+
+
+def no_outbox(handler: Handler) -> Run:
+    """Refuse: who records the runs of atomic handlers is not there."""
+    raise ImproperlyConfigured(
+        f"Handler {handler.name!r} is atomic, which needs django_jobs.outbox in INSTALLED_APPS."
+    )
+
+
+run_once: Callable[[Handler], Run] = no_outbox
 
 
 def wrapped(handler: Handler, paths: Sequence[str]) -> Run:
@@ -25,7 +36,7 @@ def wrapped(handler: Handler, paths: Sequence[str]) -> Run:
     that it must await; others run in a thread of their own there, which costs time.
     Raises ImportError.
     """
-    run: Run = handler.function
+    run: Run = run_once(handler) if handler.atomic else handler.function
     for path in reversed(paths):
         run = _around(import_string(path), run, is_async=handler.is_async)
     return run

@@ -50,12 +50,19 @@ class NewJob:
     limit: int = 1
     batch: str = ""
     callback: str = ""  # on_complete, on_success, on_failure: the job follows the batch
+    tombstone: int = 0  # ms for which the id is known when the job has ended
     seal: tuple[str | int, ...] = ()  # no job: what is said of the batch whose id this has
 
     def arguments(self) -> list[str | int]:
-        """Return what the push script takes: id, options to push by, fields of the job's hash."""
+        """Return what the push script takes."""
         if self.seal:
-            return [self.id, len(self.seal), *self.seal, 0]
+            said = [*self.seal, "tombstone", self.tombstone] if self.tombstone else self.seal
+            return [self.id, len(said), *said, 0]
+        options, fields = self.parts()
+        return [self.id, len(options), *options, len(fields), *fields]
+
+    def parts(self) -> tuple[list[str | int], list[str | int]]:
+        """Return the options to push by, and the fields of the job's hash."""
         fields: list[str | int] = ["handler", self.handler, "payload", self.payload]
         if self.max_attempts != MAX_ATTEMPTS:
             fields += ["max_attempts", self.max_attempts]
@@ -63,7 +70,7 @@ class NewJob:
         options = both + self._options()
         if rare := both + self._times():
             fields += [*rare, "more", 1]  # that there is something which few jobs have
-        return [self.id, len(options), *options, len(fields), *fields]
+        return options, fields
 
     def _both(self) -> list[str | int]:
         """Return what push goes by, and the hash keeps."""
@@ -73,9 +80,9 @@ class NewJob:
         return [*both, "batch", self.batch] if self.batch else both
 
     def _options(self) -> list[str | int]:
-        if not (self.due or self.expires or self.unique or self.callback):
+        if not (self.due or self.expires or self.unique or self.callback or self.tombstone):
             return []
-        names = ("due", "expires", "unique", "callback")
+        names = ("due", "expires", "unique", "callback", "tombstone")
         return [value for name in names if (said := getattr(self, name)) for value in (name, said)]
 
     def _times(self) -> list[str | int]:
@@ -159,8 +166,7 @@ def _unique(options: JobOptions) -> str:
         if extra := sorted({"unique_until", "replace"} & set(options)):
             raise ValueError(f"{extra[0]} needs a unique key: unique=...")
         return ""
-    if not isinstance(key, str) or not 1 <= len(key) <= 200:
-        raise ValueError(f"unique is {key!r}, not a text of 1 to 200 characters.")
+    key = _key("unique", key)
     how = until if isinstance(until, str) else max(1, round(_seconds("unique_until", until) * 1000))
     if isinstance(how, str) and how not in ("end", "start"):
         raise ValueError(f"unique_until is {until!r}, not 'end', 'start', or a number of seconds.")
@@ -172,8 +178,7 @@ def _limit(options: JobOptions) -> dict[str, Any]:
     key, limit = options.get("limit_key"), options.get("limit")
     if key is None and limit is None:
         return {}
-    if not isinstance(key, str) or not 1 <= len(key) <= 200:
-        raise ValueError(f"limit_key is {key!r}, not a text of 1 to 200 characters.")
+    key = _key("limit_key", key)
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit < 10**6:
         raise ValueError(
             f"limit is {limit!r}, not how many jobs of the limit_key {key!r} may run at once."
@@ -181,6 +186,13 @@ def _limit(options: JobOptions) -> dict[str, Any]:
     if options.get("priority"):
         raise ValueError("a job with a limit_key waits for its turn: it takes no priority.")
     return {"limit_key": key, "limit": limit}
+
+
+def _key(option: str, key: object) -> str:
+    if not isinstance(key, str) or not 1 <= len(key) <= 200:
+        raise ValueError(f"{option} is {key!r}, not a text of 1 to 200 characters.")
+    key.encode()  # half a pair of surrogates is refused here, not after the commit
+    return key
 
 
 def _seconds(option: str, value: object) -> float:

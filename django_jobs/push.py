@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, Unpack, cast
+from typing import Any, Unpack, cast
 
 from asgiref.sync import sync_to_async
 from django.db import connections
@@ -68,24 +68,28 @@ class Push:
         return caught.error
 
 
-class Carrier(Protocol):
-    """What takes jobs to Redis when a database is in a transaction."""
+class Carrier:
+    """What takes jobs to Redis; the outbox installs its own."""
 
-    def __call__(
+    def on_commit(
         self, connection: BaseDatabaseWrapper, queue: Queue, jobs: Sequence[NewJob]
     ) -> None:
         """Push the jobs if and when the transaction commits."""
+        earlier = last_push(connection)
+        connection.on_commit(Push(queue, jobs, earlier.commit if earlier else Commit()))
+
+    def at_once(self, using: str | None, queue: Queue, jobs: Sequence[NewJob]) -> None:
+        """Push the jobs now. Raises PushError."""
+        push_now(queue, jobs)
 
 
-def push_on_commit(connection: BaseDatabaseWrapper, queue: Queue, jobs: Sequence[NewJob]) -> None:
-    """Push the jobs in a commit hook of this connection."""
+carrier = Carrier()
+
+
+def last_push(connection: BaseDatabaseWrapper) -> Push | None:
+    """Return the last push that waits for this connection's commit."""
     hooks = (hook for _, hook, *_ in reversed(connection.run_on_commit))
-    earlier = next((hook for hook in hooks if isinstance(hook, Push)), None)
-    commit = earlier.commit if earlier else Commit()
-    connection.on_commit(Push(queue, jobs, commit))
-
-
-carrier: Carrier = push_on_commit
+    return next((hook for hook in hooks if isinstance(hook, Push)), None)
 
 
 def push_job(handler: str | Handler, payload: Any = None, **options: Unpack[PushOptions]) -> str:
@@ -101,7 +105,7 @@ def push_job(handler: str | Handler, payload: Any = None, **options: Unpack[Push
 def push_jobs(
     handler: str | Handler, payloads: Iterable[Any], **options: Unpack[PushOptions]
 ) -> list[str]:
-    """Push a job for each payload, in one round trip, and return their ids; see push_job."""
+    """Push a job for each payload, many at once, and return their ids; see push_job."""
     if "unique" in options:
         raise OptionError("push_jobs takes no unique key: push each job by push_job.")
     return _push(handler, payloads, options)
@@ -134,9 +138,9 @@ def send(queue: Queue, jobs: Sequence[NewJob], using: str | None, handler: str) 
     if not jobs:
         return
     if connection is not None:
-        carrier(connection, queue, jobs)
+        carrier.on_commit(connection, queue, jobs)
     else:
-        push_now(queue, jobs)
+        carrier.at_once(using, queue, jobs)
 
 
 async def apush_job(
@@ -178,7 +182,11 @@ def transaction_of(using: str | None, handler: str) -> BaseDatabaseWrapper | Non
 
 def push_now(queue: Queue, jobs: Sequence[NewJob]) -> None:
     """Push jobs, and send `job_pushed` for each; not for one that another stands for."""
-    answers = queue.add(jobs)
+    tell_pushed(queue, jobs, queue.add(jobs))
+
+
+def tell_pushed(queue: Queue, jobs: Sequence[NewJob], answers: Sequence[int]) -> None:
+    """Send `job_pushed` for each job, by what the push answered."""
     if not job_pushed.receivers:
         return
     for job, answer in zip(jobs, answers, strict=True):

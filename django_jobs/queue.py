@@ -3,7 +3,7 @@
     scheduled -> active -> processing -> succeeded | scheduled (retry) | failed
 
 Here is what users and operators do; it talks to Redis at once. The worker's side of the
-same machine is in `settle`.
+same machine is in `settle`, and schedules in `scheduling`.
 """
 
 import json
@@ -22,17 +22,18 @@ from django_jobs.limits import Limits
 from django_jobs.line import run, run_many
 from django_jobs.options import JobOptions, NewJob, new_job
 from django_jobs.record import JobRecord, Stats
+from django_jobs.scheduling import Scheduling
 from django_jobs.scripts import Call
-from django_jobs.settle import WorkerSide
 from django_jobs.solo import Solo
 
 T = TypeVar("T")
 
 PUSH_BATCH = 200  # jobs a script, so that none blocks Redis for long
+ROUND = 10  # scripts sent together: the client's timeout counts for all that it sends at once
 PAGE = 100
 
 
-class Queue(WorkerSide):
+class Queue(Scheduling):
     """A queue by its name, on one Redis.
 
     `lease` is in seconds, `max_payload` in bytes; `announce` gets the name of a new queue.
@@ -77,33 +78,49 @@ class Queue(WorkerSide):
         return job.id
 
     def add(self, jobs: Sequence[NewJob]) -> list[int]:
-        """Push jobs that are ready, in one round trip.
+        """Push jobs that are ready, in round trips of 2,000.
 
         Returns, per job, 1 pushed, 0 its id exists, 2 another job of its unique key stands.
         Raises PushError; then some of the jobs may have been pushed, and pushing all of
         them again is safe.
         """
-        calls = [
-            self._call(
-                "push", *(value for job in jobs[i : i + PUSH_BATCH] for value in job.arguments())
-            )
-            for i in range(0, len(jobs), PUSH_BATCH)
-        ]
         try:
-            self._make_known()
-            replies = (
-                [run(self.client, calls[0])] if len(calls) == 1 else run_many(self.client, calls)
-            )
-            if any(reply[0] for reply in replies):
-                self._announced = False
-                self._make_known()
+            self.announce()
+            return self.pushed(self._push_many(self.push_calls(jobs)))
         except (RedisError, OSError) as error:
-            first = jobs[0]
-            raise PushError(
-                f"{len(jobs)} job(s) could not be pushed to queue {self.name!r}, the first"
-                f" is {first.id} (handler {first.handler!r}): {error}"
-            ) from error
+            raise self.push_error(jobs, error) from error
+
+    def push_calls(self, jobs: Sequence[NewJob]) -> list[Call]:
+        """Return the calls that push jobs; `pushed` reads the replies."""
+        return [
+            self._call("push", *(value for job in page for value in job.arguments()))
+            for page in (jobs[i : i + PUSH_BATCH] for i in range(0, len(jobs), PUSH_BATCH))
+        ]
+
+    def pushed(self, replies: Sequence[list[int]]) -> list[int]:
+        """Return, per job, what `add` returns; announce a queue that is new. Raises RedisError."""
+        if any(reply[0] for reply in replies):
+            self._announced = False
+            self.announce()
         return [answer for reply in replies for answer in reply[1:]]
+
+    def push_error(self, jobs: Sequence[NewJob], error: Exception) -> PushError:
+        """Return the error that says which jobs could not be pushed."""
+        first = jobs[0]
+        return PushError(
+            f"{len(jobs)} job(s) could not be pushed to queue {self.name!r}, the first"
+            f" is {first.id} (handler {first.handler!r}): {error}"
+        )
+
+    def forget(self, ids: Sequence[str], milliseconds: int) -> Call:
+        """Return the call that lets the tombstones of these pushes end so soon."""
+        return self._call("forget", milliseconds, *ids)
+
+    def announce(self) -> None:
+        """Enter the queue into the set of all queues, once. Raises RedisError."""
+        if not self._announced and self._announce is not None:
+            self._announce(self.name)
+            self._announced = True
 
     def pull(self, work: Callable[[Job], T]) -> T:
         """Claim one job, run `work` on it, settle it, and return what `work` returned.
@@ -261,9 +278,6 @@ class Queue(WorkerSide):
 
         return progress
 
-    def _did(self, script: str, *args: str | bytes | int) -> bool:
-        return bool(run(self.client, self._call(script, *args)) == 1)
-
     def _revive(self, script: str, id: str, *args: str | bytes | int) -> bool:
         answer = run(self.client, self._call(script, id, *args))
         if isinstance(answer, bytes):
@@ -273,10 +287,9 @@ class Queue(WorkerSide):
             )
         return bool(answer == 1)
 
-    def _make_known(self) -> None:
-        if not self._announced and self._announce is not None:
-            self._announce(self.name)
-            self._announced = True
+    def _push_many(self, calls: Sequence[Call]) -> list[Any]:
+        rounds = (calls[i : i + ROUND] for i in range(0, len(calls), ROUND))
+        return [reply for some in rounds for reply in run_many(self.client, some)]
 
     def _settle_error(self, worker: str, claimed: Claimed, error: BaseException) -> Call:
         why = Failure.of(error, worker)

@@ -76,6 +76,8 @@ class JobRecord:
     unique: str
     limit_key: str
     batch: str
+    schedule: str  # that pushed it, for its occurrence at `occurrence`
+    occurrence: datetime | None
     errors: tuple[Attempt, ...]
     edited: tuple[tuple[int, bytes], ...]  # payloads it had before, and the token of the run
     look: Look = field(repr=False, compare=False)
@@ -122,6 +124,8 @@ class JobRecord:
             unique=_text(fields.get("unique") or fields.get("unique_start", b"")),
             limit_key=_text(fields.get("limit_key", b"")),
             batch=_text(fields.get("batch", b"")),
+            schedule=_text(fields.get("schedule", b"")),
+            occurrence=moment(number("occurrence")),
             errors=_errors(fields),
             look=look,
             edited=tuple((n, fields[f"payload:{n}"]) for n in _tokens(fields, "payload")),

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from django.apps import apps
@@ -19,6 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 if sys.platform != "win32":
     import resource
 
+from django_jobs import sidecars
 from django_jobs.conf import Settings, get_settings, without_password
 from django_jobs.connection import (
     adopter,
@@ -31,6 +33,8 @@ from django_jobs.exceptions import JobsError
 from django_jobs.handlers import all_handlers
 from django_jobs.outcome import Policy
 from django_jobs.queue import Queue
+from django_jobs.schedule import Schedule
+from django_jobs.schedules import all_schedules, project
 from django_jobs.scripts import Call
 from django_jobs.supervisor import Supervisor
 from django_jobs.worker_options import WorkerOptions
@@ -157,13 +161,16 @@ def make_supervisor(
         shutdown_timeout=shutdown_timeout,
         discover=all_queue_names if grow else None,
         before_fork=connections.close_all,
-        introduce=introduce,
+        introduce=partial(introduce, all_schedules()),
+        sidecars=sidecars.installed,
     )
 
 
-def introduce(queue: Queue, age: float) -> list[Call]:
-    """Return what tells Redis what the settings say of a queue."""
-    return [queue.configure(age, str(get_settings().limits(queue.name)), adopter(queue))]
+def introduce(schedules: list[Schedule], queue: Queue, age: float) -> list[Call]:
+    """Return what tells Redis what settings and code say of a queue."""
+    mine = [schedule for schedule in schedules if schedule.queue == queue.name]
+    limits = str(get_settings().limits(queue.name))
+    return [queue.configure(age, limits, adopter(queue)), queue.define(project(), age, mine)]
 
 
 def worker_settings() -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.exceptions import ResponseError
 
 from django_jobs import keys
 from django_jobs.line import checked
 from django_jobs.queue import Queue
+
+T = TypeVar("T")
 
 PAGE = 1000  # ids of one command
 INDEXES = {
@@ -18,6 +20,7 @@ INDEXES = {
     "failed": b"zset",
     "scheduled": b"zset",
     "succeeded": b"zset",
+    "schedules": b"zset",
     "workers": b"zset",
     "counts": b"hash",
     "groups": b"hash",
@@ -92,7 +95,7 @@ def is_wrong_type(reply: object) -> bool:
     return isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE")
 
 
-def chunks(items: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Yield the items in lists of up to `size`."""
     source = iter(items)
     while chunk := list(islice(source, size)):

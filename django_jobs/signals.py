@@ -1,6 +1,6 @@
 """What other code can listen to; every signal is sent robustly, a receiver harms nobody.
 
-`job_pushed` and `job_push_failed` come from the process that pushes, the others
+`job_pushed`, `job_push_failed` and `job_push_delayed` come from the process that pushes, the others
 from worker processes, after Redis has recorded the change.
 """
 
@@ -8,6 +8,7 @@ from django.dispatch import Signal
 
 job_pushed = Signal()  # sender=handler name: id, queue, handler
 job_push_failed = Signal()  # sender=handler name: id, queue, handler, payload, error
+job_push_delayed = Signal()  # sender=handler name: id, queue, handler, error; the outbox has it
 job_started = Signal()  # sender=handler name: job
 job_succeeded = Signal()  # sender=handler name: job
 job_retried = Signal()  # sender=handler name: job, error, delay

@@ -24,6 +24,7 @@ from django_jobs.holding import STOP_GRACE
 from django_jobs.line import Line, checked
 from django_jobs.queue import Queue
 from django_jobs.scripts import Call
+from django_jobs.sidecars import Sidecars
 from django_jobs.worker import RECYCLE
 from django_jobs.worker_options import WorkerOptions
 
@@ -55,6 +56,7 @@ class Supervisor:
         discover: Callable[[], list[str]] | None = None,
         before_fork: Callable[[], None] = lambda: None,
         introduce: Introduce = lambda queue, age: (),
+        sidecars: Sequence[Callable[[], None]] = (),
     ) -> None:
         self._queues = list(queues)
         self._open_queue = open_queue
@@ -63,6 +65,7 @@ class Supervisor:
         self._discover = discover
         self._before_fork = before_fork
         self._introduce = introduce
+        self._sidecars = Sidecars(sidecars, before_fork)
         self._line = Line(
             queues[0].client,
             socket_timeout=BEAT_TIMEOUT,
@@ -85,6 +88,7 @@ class Supervisor:
         try:
             while self._under_way():
                 self._turn()
+            self._sidecars.end()
         except BaseException:
             log.critical("The supervisor failed; its workers end with it.", exc_info=True)
             logging.shutdown()
@@ -101,11 +105,15 @@ class Supervisor:
             self._bury()
         while self._wanted() and now >= self._start_at:
             self._start()
+        self._sidecars.tend()
         if now >= self._beat_at and not (self._silent and self._hurried):
             self._beat(now)
         self._look_after(now)
         sentinels = [child.process.sentinel for child in self._children]
-        wait([*sentinels, self._wake], max(0.0, min(TURN, self._beat_at - now)))
+        wait(
+            [*sentinels, *self._sidecars.sentinels, self._wake],
+            max(0.0, min(TURN, self._beat_at - now)),
+        )
         for child in [child for child in self._children if not child.process.is_alive()]:
             self._reap(child)
 
@@ -206,24 +214,19 @@ class Supervisor:
 
     def _look_after(self, now: float) -> None:
         for child in self._children:
+            pid = child.process.pid
             late = [
                 job
                 for job in child.table.flights()
                 if job.state == flight.STARTED and 0 < job.deadline < now - KILL_GRACE
             ]
             if late:
-                log.error(
-                    "Worker %s is killed: job %s is past its timeout.",
-                    child.process.pid,
-                    late[0].id,
-                )
+                log.error("Worker %s is killed: job %s is past its timeout.", pid, late[0].id)
                 child.timed_out = True
                 child.process.kill()
             stuck = now - child.table.last_turn > STUCK
             if stuck and not child.reported:
-                log.error(
-                    "Worker %s: its main loop has not turned for %g s.", child.process.pid, STUCK
-                )
+                log.error("Worker %s: its main loop has not turned for %g s.", pid, STUCK)
             child.reported = stuck
 
     # Beats.
@@ -242,6 +245,7 @@ class Supervisor:
             self._find_queues()
         except (RedisError, OSError) as error:
             self._line.close()
+            self._introduce_at = 0.0
             if not self._silent:
                 log.warning("A beat did not reach Redis: %s", error)
             self._silent = True

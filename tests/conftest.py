@@ -19,8 +19,8 @@ from tests.postgres import start_postgres
 from tests.processes import Tree, trees
 
 Runjobs = Callable[..., Tree]
-# The first needs Playwright: tox -e browser; the second is run by test_testing.py.
-collect_ignore = ["browser", "project"]
+# The first two need settings of their own, and Chromium: see tox.ini; test_testing.py runs the third.
+collect_ignore = ["browser", "outbox", "project"]
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:

@@ -14,18 +14,16 @@ import pytest
 
 FOLDERS = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql*/bin")
 NEW = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync")
-OPTIONS = (
-    "-c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
-    " -c synchronous_commit=off -c full_page_writes=off"
-)
+OPTIONS = "-c listen_addresses=127.0.0.1 -c unix_socket_directories="
+FORGETFUL = " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 MISSING = (
     "TEST_DATABASE=postgresql needs the PostgreSQL server. Install it (apt-get install postgresql,"
     " dnf install postgresql-server, brew install postgresql), or put its initdb on the PATH."
 )
 
 
-def start_postgres(port: int) -> Callable[[], None]:
-    """Start a PostgreSQL on this port; return what stops it."""
+def start_postgres(port: int, *, durable: bool = False) -> Callable[[], None]:
+    """Start a PostgreSQL on this port; return what stops it. It is fast unless it is durable."""
     programs = find_programs()
     folder = Path(tempfile.mkdtemp(prefix="django-jobs-postgres-"))
     user = give_away(folder) if os.getuid() == 0 else {}
@@ -41,7 +39,9 @@ def start_postgres(port: int) -> Callable[[], None]:
 
     try:
         call("initdb", *NEW)
-        call("pg_ctl", "start", "--wait", "-o", f"-p {port} {OPTIONS}")
+        call(
+            "pg_ctl", "start", "--wait", "-o", f"-p {port} {OPTIONS}{'' if durable else FORGETFUL}"
+        )
     except subprocess.CalledProcessError:
         log = (folder / "log").read_text()
         shutil.rmtree(folder)

@@ -17,12 +17,13 @@ MODULES = sorted(
 
 # Each module imports only from rows above its own.
 LAYERS = [
-    {"exceptions", "signals", "keys", "backoff", "caught", "redact", "reload", "version"},
+    {"exceptions", "signals", "keys", "backoff", "caught", "redact", "reload", "rhythm", "version"},
     {"job", "handlers", "flight", "embedded", "beats", "failure", "databases", "limits"},
     {"conf", "options", "record", "scripts"},
-    {"line"},
+    {"line", "schedule"},
     {"claims"},
     {"solo", "settle"},
+    {"scheduling"},
     {"queue"},
     {"scanning"},
     {"monitor", "invariants"},
@@ -34,17 +35,20 @@ LAYERS = [
     {"claiming", "grave"},
     {"worker"},
     {"child"},
+    {"sidecars"},
     {"supervisor"},
     {"connection"},
-    {"push", "runner"},
+    {"push", "schedules"},
+    {"runner"},
     {"batches", "checks", "results", "testing"},
+    {"outbox"},
     {"operators", "pytest_plugin"},
     {"models", "templatetags"},
     {"admin"},
     {"apps", "__init__"},
 ]
 ROW = {name: number for number, row in enumerate(LAYERS) for name in row}
-CORE = {name for row in LAYERS[:11] for name in row} - {"conf"}
+CORE = {name for row in LAYERS[:12] for name in row} - {"conf"}
 
 
 def own_imports(tree: ast.AST) -> Iterator[str]:

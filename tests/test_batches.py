@@ -9,13 +9,13 @@ from django.db import transaction
 from redis import Redis
 
 from django_jobs import apush_batch, get_batch, get_queue, push_batch
-from django_jobs import handlers as handlers_module
-from django_jobs.exceptions import OptionError, PayloadError, UnknownHandler
+from django_jobs.exceptions import OptionError, PayloadError, PushError, UnknownHandler
 from django_jobs.handlers import Handler
 from django_jobs.invariants import check
 from django_jobs.job import Claimed
 from django_jobs.line import run
 from django_jobs.monitor import batches
+from django_jobs.options import NewJob
 from django_jobs.queue import Queue
 from django_jobs.signals import job_pushed
 from tests.conftest import Runjobs, wait_until
@@ -24,6 +24,7 @@ from tests.test_limits import number
 from tests.test_transitions import WHY, claim, dump, register
 
 NAP = ("test.nap", {"seconds": 0})
+BULK = Handler("batches.bulk", lambda job: None, queue="bulk")  # known to this module only
 
 
 @pytest.fixture
@@ -225,18 +226,25 @@ def test_a_signal_is_sent_for_each_job_and_not_for_what_is_to_follow(default: Qu
     assert seen == ["test.nap", "test.nap"]
 
 
-def test_another_queue_is_refused_naming_both(
-    client: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = Handler("batches.bulk", lambda job: None, queue="bulk")
-    monkeypatch.setitem(handlers_module._registry, other.name, other)
+def test_another_queue_is_refused_naming_both(client: Redis) -> None:
     with pytest.raises(
         OptionError, match=r"'test\.nap' goes to 'default'.*'batches\.bulk'.*queue="
     ):
-        push_batch([NAP, ("batches.bulk", {})])
+        push_batch([NAP, (BULK, {})])
     assert client.keys() == []
-    push_batch([NAP, ("batches.bulk", {})], queue="bulk")
+    push_batch([NAP, (BULK, {})], queue="bulk")
     assert get_queue("bulk").stats().active == 2
+
+
+def test_a_push_that_failed_may_be_made_again(default: Queue, client: Redis) -> None:
+    client.set("jobs:default:active", "not a list")
+    job = NewJob("1" * 32, "test.nap", "{}", batch="2" * 32)
+    with pytest.raises(PushError):
+        default.add([job])
+    client.delete("jobs:default:active")
+    assert default.add([job]) == [1]
+    assert default.add([job]) == [0]
+    assert default.stats().active == 1
 
 
 def test_bad_jobs_are_refused_and_nothing_is_pushed(client: Redis) -> None:
@@ -246,6 +254,8 @@ def test_bad_jobs_are_refused_and_nothing_is_pushed(client: Redis) -> None:
         push_batch([NAP, ("test.nap", object())])
     with pytest.raises(OptionError, match=r"test\.nap.*unique"):
         push_batch([("test.nap", {}, {"unique": "k"})])
+    with pytest.raises(OptionError, match=r"test\.quick.*follows a batch takes no delay"):
+        push_batch([NAP], on_success=("test.quick", {}, {"delay": 60}))
     assert client.keys() == []
 
 

@@ -866,11 +866,12 @@ ARGUMENTS = {
     "retry": ["--all"],
     "discard": ["x"],
     "cancel": ["--all"],
+    "batch": ["x"],
 }
 ARGUMENTS |= {word: ["--all"] for word in ("pause", "resume", "quiet", "stop")}
 
 
-@pytest.mark.parametrize("word", sorted(set(WORDS) - {"doctor"}))
+@pytest.mark.parametrize("word", sorted(set(WORDS) - {"doctor", "outbox"}))
 def test_without_redis_each_word_says_so(word: str) -> None:
     with (
         override_settings(JOBS={"URL": "redis://127.0.0.1:1/0"}),

@@ -21,7 +21,7 @@ from django_jobs.monitor.counts import oldest_waits
 from django_jobs.monitor.live import waiting_page
 from django_jobs.options import NewJob, new_job
 from django_jobs.queue import Queue
-from tests.conftest import Runjobs, wait_until
+from tests.conftest import Runjobs, free_port, start_redis, wait_until
 from tests.processes import lines, ran
 from tests.test_transitions import LEASE, WHY, claim, dump, register
 
@@ -140,7 +140,7 @@ def test_an_operator_goes_before_the_settings_and_the_newest_settings_before_old
     assert queue.limits() == Limits(concurrency=20)
     assert configure(50, str(Limits(concurrency=10, rate="50/s"))) == 1
     assert configure(101, str(Limits(concurrency=20))) == 0, "an older release says what it said"
-    assert queue.limits() == Limits(concurrency=10, rate="50/s burst 5")
+    assert queue.limits() == Limits(concurrency=10, rate="50/s")
     assert queue.limit(Limits())
     assert queue.limits() == Limits()
     assert configure(1, str(Limits(concurrency=7))) == 1
@@ -161,7 +161,26 @@ def test_runjobs_puts_the_limits_of_the_settings_in_force(runjobs: Runjobs, ledg
     assert tree.wait(30) == 0, tree.output
     assert ran(ledger) == Counter(ids), "a drain waits for limits"
     assert most_at_once(ledger) <= 2
-    assert get_queue("limited").limits() == Limits(concurrency=2, rate="500/s burst 50")
+    assert get_queue("limited").limits() == Limits(concurrency=2, rate="500/s")
+
+
+def test_a_redis_that_lost_its_data_hears_of_the_limits_before_it_knows_a_worker(
+    runjobs: Runjobs, tmp_path: Path
+) -> None:
+    port = free_port()
+    server = start_redis(port, str(tmp_path))
+    env = {"DJANGO_SETTINGS_MODULE": "tests.settings_limited"}
+    runjobs("--queues", "limited", **env, REDIS_URL=f"redis://127.0.0.1:{port}/0")
+    for _ in range(2):
+        queue = Queue("limited", Redis(port=port, protocol=2))
+        wait_until(lambda: queue.client.zcount("jobs:limited:workers", "(0", "+inf"), 30)
+        assert queue.limits() == Limits(concurrency=2, rate="500/s")
+        server.kill()
+        server.wait(10)
+        queue.client.close()
+        server = start_redis(port, str(tmp_path))
+    server.kill()
+    server.wait(10)
 
 
 @pytest.mark.parametrize(
@@ -170,11 +189,13 @@ def test_runjobs_puts_the_limits_of_the_settings_in_force(runjobs: Runjobs, ledg
         ("50/s", "rate=50/s burst=5"),
         ("1000/h", "rate=1000/h burst=1"),
         ("600/m burst 20", "rate=600/m burst=20"),
+        ("600/m burst 2", "rate=600/m burst=2"),
+        ("50/s burst 1", "rate=50/s burst=1"),
     ],
 )
-def test_a_rate_is_written_with_its_burst(text: str, word: str) -> None:
+def test_a_rate_is_written_with_its_burst_and_read_as_it_was_said(text: str, word: str) -> None:
     assert str(Limits(rate=text)) == word
-    assert str(Limits.read(word)) == word
+    assert Limits.read(word) == Limits(rate=text)
 
 
 @pytest.mark.parametrize("rate", ["50", "0/s", "1.5/s", "50/w", "50/s burst", "-1/s", 50])
@@ -343,6 +364,7 @@ def test_waiting_jobs_with_a_key_are_seen(queue: Queue) -> None:
         ({"limit_key": "k"}, "limit is None"),
         ({"limit": 2}, "limit_key is None"),
         ({"limit_key": "", "limit": 2}, "limit_key is ''"),
+        ({"limit_key": "\ud800", "limit": 2}, "surrogates"),
         ({"limit_key": "k", "limit": 0}, "limit is 0"),
         ({"limit_key": "k", "limit": 1, "priority": 3}, "no priority"),
     ],

@@ -1,15 +1,16 @@
 """For every rule of the scripts a mutant that breaks it, and that the state machine catches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
 from hypothesis import seed, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from redis import Redis
 
 from django_jobs import scripts
 from tests.machine import SETTINGS, Machine
+from tests.schedule_machine import ScheduleMachine
 
 SEEDS = 60
 
@@ -310,7 +311,7 @@ MUTANTS = [
         "return PLACES",
     ),
     # Batches.
-    Mutant("a job is in a batch once", "'waiting') == 0 then", "'waiting') == 9 then"),
+    Mutant("a job is in a batch once", "':jobs', id) == 1", "':jobs', id) == 9"),
     Mutant("a batch waits for its total", "if not counts[1] then return end", ""),
     Mutant("a batch waits for all", "+ counts[4] < counts[1] then return end", "< 0 then end"),
     Mutant("what follows a batch follows once", "  redis.call('HDEL', key, name)\n", ""),
@@ -359,10 +360,90 @@ MUTANTS = [
 ]
 
 
-@pytest.fixture(params=MUTANTS, ids=[mutant.rule for mutant in MUTANTS])
-def mutant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mutant]:
+SCHEDULES = [
+    # Fire.
+    Mutant(
+        "an occurrence is fired once",
+        "if redis.call('ZSCORE', root .. ':schedules', name) ~= ARGV[2] then return 0 end",
+        "",
+    ),
+    Mutant(
+        "by the rhythm it was computed from", "if (part or '') ~= ARGV[2 + i] then", "if false then"
+    ),
+    Mutant("then the next one is due", "set_due(root, name, ARGV[6], now)", ""),
+    Mutant("no id, no job", "if ARGV[7] ~= '' then", "if true then"),
+    Mutant("what was missed is remembered", "elseif ARGV[8] == '1' then", "elseif false then"),
+    Mutant("what was never due was not missed", "elseif ARGV[8] == '1' then", "else"),
+    Mutant(
+        "what stands is not doubled", "options[option] = found[i] or nil", "options[option] = nil"
+    ),
+    Mutant("what was pushed is remembered", "remember(key, at .. ' pushed ' .. id)", "do end"),
+    Mutant("what was skipped too", "if answer == 2 then", "if false then"),
+    Mutant("the newest is kept", "local entries = {entry}", "local entries = {}"),
+    # What is due.
+    Mutant(
+        "claim names what is due",
+        "if not first or first > now then return first end",
+        "do return first end",
+    ),
+    Mutant("and nothing early", "'-inf', now, 'BYSCORE'", "'-inf', '+inf', 'BYSCORE'"),
+    Mutant(
+        "claim knows when to look",
+        "if not first or first > now then return first end",
+        "if not first or first > now then return nil end",
+    ),
+    Mutant(
+        "claim is told what is due first",
+        "redis.call('HSET', root .. ':meta', 'schedules_at', first)",
+        "",
+    ),
+    Mutant(
+        "and when nothing is",
+        "return redis.call('HDEL', root .. ':meta', 'schedules_at')",
+        "return",
+    ),
+    Mutant("a worker wakes for it", "expect(root, tonumber(first), now)", ""),
+    # Define.
+    Mutant("the newer code counts", "not at or at <= since or at > now", "true"),
+    Mutant("newer code may change it", "not at or at <= since or at > now", "not at"),
+    Mutant("what the code dropped goes", "set_due(root, name, nil, now) end", "end"),
+    Mutant("what others have defined stays", "owner == project and", ""),
+    Mutant("what is listed stays", "not listed[name] and owner", "owner"),
+    Mutant("a new rhythm is due anew", "(same or due == 'inf')", "true"),
+    Mutant("the same one is due when it was", "(same or due == 'inf')", "due == 'inf'"),
+    Mutant("what is paused stays so", "(same or due == 'inf')", "same"),
+    Mutant(
+        "nothing is left of an old definition",
+        "redis.call('DEL', key)\n  redis.call('HSET', key, unpack(fields))",
+        "redis.call('HSET', key, unpack(fields))",
+    ),
+    Mutant("its past is kept", "if type(recent) == 'string' then", "if false then"),
+    # Operators.
+    Mutant("paused is not due", "set_due(KEYS[1], ARGV[1], 'inf', now_ms())", ""),
+    Mutant(
+        "paused once",
+        "if not due or due == 'inf' then return 0 end",
+        "if not due then return 0 end",
+    ),
+    Mutant(
+        "what is gone is not paused",
+        "if not due or due == 'inf' then return 0 end",
+        "if due == 'inf' then return 0 end",
+    ),
+    Mutant("resumed is due", "set_due(KEYS[1], ARGV[1], 0, now_ms())", ""),
+    Mutant(
+        "only what is paused is resumed",
+        "if redis.call('ZSCORE', KEYS[1] .. ':schedules', ARGV[1]) ~= 'inf' then return 0 end",
+        "",
+    ),
+    Mutant("removed is gone", "set_due(KEYS[1], ARGV[1], nil, now_ms())", ""),
+    Mutant("only what is there is", "~= false end", "~= 1 end"),
+]
+
+
+@pytest.fixture
+def broken(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Break one rule of the scripts."""
-    mutant: Mutant = request.param
     read = scripts._read
     found = sum(read(path.stem).count(mutant.text) for path in scripts.FOLDER.glob("*.lua"))
     assert found == 1, f"mutant {mutant.rule!r}: its text is in the scripts {found} times, not once"
@@ -370,15 +451,26 @@ def mutant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         scripts, "_read", lambda name: read(name).replace(mutant.text, mutant.instead)
     )
     scripts.get_script.cache_clear()
-    yield mutant
+    yield
     scripts.get_script.cache_clear()
 
 
-@pytest.mark.usefixtures("mutant")
-def test_the_machine_catches_a_broken_rule(client: Redis) -> None:
+def catches(machine: Callable[[], RuleBasedStateMachine]) -> None:
     """Few examples from each of many seeds: Hypothesis varies its own more and more."""
     with pytest.raises(AssertionError):
         for number in range(SEEDS):
             run_state_machine_as_test(
-                seed(number)(lambda: Machine(client)), settings=settings(SETTINGS, max_examples=4)
+                seed(number)(lambda: machine()), settings=settings(SETTINGS, max_examples=4)
             )
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.rule for mutant in MUTANTS])
+@pytest.mark.usefixtures("broken")
+def test_the_machine_catches_a_broken_rule(client: Redis, mutant: Mutant) -> None:
+    catches(lambda: Machine(client))
+
+
+@pytest.mark.parametrize("mutant", SCHEDULES, ids=[mutant.rule for mutant in SCHEDULES])
+@pytest.mark.usefixtures("broken")
+def test_the_machine_of_schedules_catches_a_broken_rule(client: Redis, mutant: Mutant) -> None:
+    catches(lambda: ScheduleMachine(client))

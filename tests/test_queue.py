@@ -1,5 +1,6 @@
 """A queue without handlers: push, pull, failed jobs."""
 
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,6 +59,18 @@ def test_an_id_is_pushed_once(queue: Queue) -> None:
     assert queue.add([job, job]) == [True, False]
     assert queue.add([job]) == [False]
     assert queue.stats().active == 1
+
+
+def test_a_push_of_many_may_take_longer_than_the_client_waits_for_one_answer(
+    client: Redis,
+) -> None:
+    hasty = Redis.from_url(os.environ["REDIS_URL"], protocol=2, socket_timeout=0.8)
+    many = [
+        NewJob(f"{n:032x}", "h", "null", unique=f"end:{n}", limit_key=f"{n}", batch="b")
+        for n in range(40_000)
+    ]
+    assert Queue("email", hasty).add(many) == [1] * 40_000
+    hasty.close()
 
 
 def test_failed_pages_through_jobs_of_one_moment(queue: Queue, client: Redis) -> None:

@@ -209,6 +209,7 @@ def test_wait_for_follows_too_and_no_signal_tells_of_what_was_not_added(client: 
     [
         ({"unique": ""}, "unique is '', not a text"),
         ({"unique": 7}, "unique is 7, not a text"),
+        ({"unique": "\ud800"}, "surrogates"),
         ({"unique": "x" * 201}, "not a text of 1 to 200"),
         ({"unique": "x", "unique_until": "later"}, "unique_until is 'later'"),
         ({"unique": "x", "unique_until": -1}, "unique_until has -1"),

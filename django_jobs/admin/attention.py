@@ -13,6 +13,7 @@ from django_jobs.templatetags.django_jobs import duration, number, size
 FEW = 10  # failures that are no news
 MANY_TIMES = 3
 FULL = 0.8
+FRESH = 10.0  # seconds for which a job may wait in the outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ def notes(snapshot: Snapshot) -> list[Note]:
     found = [
         *_of_failures(snapshot),
         *(note for queue in snapshot.queues for note in _of_queue(queue)),
+        *_of_outbox(snapshot),
         *(note for server in snapshot.servers for note in _of_server(server)),
     ]
     return sorted(found, key=lambda note: note.kind)
@@ -50,6 +52,28 @@ def _of_queue(queue: QueueView) -> Iterator[Note]:
     elif queue.late and not queue.stats.paused:
         text = _("Queue %(queue)s is behind: its next job has waited for %(wait)s (%(n)s waiting).")
         yield Note("warning", text % said)
+    if queue.overdue:
+        text = _("A schedule of queue %(queue)s is overdue: it was due %(late)s ago.")
+        yield Note("bad", text % {"queue": queue.name, "late": duration(queue.overdue)})
+    if batches := queue.left_open:
+        one = "Queue %(queue)s: the push of a batch broke off, so nothing will follow it: %(id)s."
+        many = (
+            "Queue %(queue)s: the pushes of %(n)s batches broke off, so nothing will follow them;"
+            " the oldest is %(id)s."
+        )
+        text = ngettext(one, many, len(batches)) + " " + _("What to do says manage.py jobs doctor.")
+        said |= {"n": number(len(batches)), "id": batches[0].id}
+        yield Note("warning", text % said)
+
+
+def _of_outbox(snapshot: Snapshot) -> Iterator[Note]:
+    wait = max((row.seconds for row in snapshot.outbox), default=0.0)
+    if wait > FRESH:
+        count = sum(row.count for row in snapshot.outbox)
+        one = "%(n)s job waits in the outbox until Redis takes it, for %(wait)s now."
+        many = "%(n)s jobs wait in the outbox until Redis takes them, the first for %(wait)s now."
+        said = {"n": number(count), "wait": duration(wait)}
+        yield Note("warning", ngettext(one, many, count) % said)
 
 
 def _of_server(server: Server) -> Iterator[Note]:

@@ -22,7 +22,8 @@ from django_jobs.admin.selection import Selection
 from django_jobs.exceptions import PayloadError, UniqueHeld
 from django_jobs.job import encode_payload
 from django_jobs.models import JobRecord
-from django_jobs.monitor import shown
+from django_jobs.monitor import batches, shown
+from django_jobs.monitor.limits import room_of
 from django_jobs.queue import Queue
 from django_jobs.record import JobRecord as Job
 from django_jobs.templatetags.django_jobs import size
@@ -68,7 +69,7 @@ class JobPages(BulkPages):
             return HttpResponseRedirect(self.list_of(request))
         reader = self.reader(request)
         job = shown.find_job(queue, id, reader) if queue else None
-        if job is None:
+        if queue is None or job is None:
             return self.gone(request, object_id)
         limit = WHOLE if "all" in request.GET else shown.SHOWN
         payload = reader.payload_of(job.payload, limit + 1)
@@ -79,8 +80,10 @@ class JobPages(BulkPages):
             trail=[(_("Jobs"), self.list_of(request))],
             job=job,
             state=STATES.get(job.state, job.state),
+            **belonging(queue, job),
             stoppable=job.state in ("active", "scheduled"),
             object_id=object_id,
+            schedule_id=f"{job.queue}:{job.schedule}",
             attempts=job.errors[::-1],
             last=job.errors[-1] if job.errors else None,
             frames=frames.parts(job.errors[-1].traceback if job.errors else ""),
@@ -178,6 +181,12 @@ def place_of(object_id: str) -> tuple[Queue | None, str]:
     """Return the queue and the id that a `queue:id` means."""
     name, _colon, id = object_id.partition(":")
     return known_queues().find(name) if id else None, id
+
+
+def belonging(queue: Queue, job: Job) -> dict[str, Any]:
+    """Return what a job has to do with others: room for it, and its batch."""
+    found = batches.read(queue, [job.batch]) if job.batch else []
+    return {"room": room_of(queue, job), "batch": found[0] if found else None}
 
 
 def raw_of(job: Job) -> str:

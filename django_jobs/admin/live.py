@@ -2,14 +2,15 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext as _
 
 from django_jobs.admin import charts
 from django_jobs.conf import get_settings
-from django_jobs.monitor import counts, history, servers, workers
+from django_jobs.monitor import batches, counts, history, limits, schedules, servers, workers
+from django_jobs.outbox.rows import Waiting, all_waiting
 from django_jobs.queue import Queue
 from django_jobs.record import Stats
 from django_jobs.templatetags.django_jobs import NONE, duration, number
@@ -34,6 +35,9 @@ class QueueView:
     failed_lately: int
     minutes: Minutes
     workers: int
+    overdue: float  # seconds since the first of its schedules was due
+    limits: limits.InForce
+    left_open: list[batches.Batch]
 
     @property
     def late(self) -> bool:
@@ -53,6 +57,7 @@ class Snapshot:
     queues: list[QueueView]
     workers: list[workers.WorkerRow]
     servers: list[servers.Server]
+    outbox: Sequence[Waiting] = ()
 
     def only(self, name: str) -> "Snapshot":
         """Return what concerns one queue."""
@@ -60,6 +65,7 @@ class Snapshot:
             self,
             queues=[queue for queue in self.queues if queue.name == name],
             workers=[worker for worker in self.workers if name in worker.queues],
+            outbox=[row for row in self.outbox if row.queue == name],
         )
 
     @property
@@ -73,7 +79,8 @@ def take(known: Mapping[str, Queue]) -> Snapshot:
     queues = list(known.values())
     stats, waits = counts.all_stats(queues), counts.oldest_waits(queues)
     lately = counts.failed_since(queues, counts.server_time(queues[0]) - HOUR)
-    rows = workers.all_workers(queues)
+    rows, overdue = workers.all_workers(queues), schedules.overdue(queues)
+    bounds, left_open = limits.in_force(queues), batches.left_open(queues)
     alive = Counter(name for row in rows if row.state == "running" for name in row.queues)
     views = [
         QueueView(
@@ -83,10 +90,13 @@ def take(known: Mapping[str, Queue]) -> Snapshot:
             lately[queue.name],
             _timeline.minutes(queue),
             alive[queue.name],
+            overdue[queue.name],
+            bounds[queue.name],
+            left_open[queue.name],
         )
         for queue in queues
     ]
-    found = Snapshot(views, rows, servers.all_servers(queues))
+    found = Snapshot(views, rows, servers.all_servers(queues), all_waiting())
     _last[get_settings().PREFIX] = (time.monotonic(), found)
     return found
 

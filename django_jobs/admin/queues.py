@@ -19,6 +19,7 @@ from django_jobs.admin.redis_admin import guarded, known_queues
 from django_jobs.models import JobQueue
 from django_jobs.monitor.live import waiting_page
 from django_jobs.queue import Queue
+from django_jobs.templatetags.django_jobs import limits
 
 SHOWN = 20  # waiting jobs on a queue's page
 
@@ -132,7 +133,10 @@ def shown(snapshot: Snapshot) -> dict[str, Any]:
     """Return what a page of queues shows; `shape` changes when it has to be loaded again."""
     found, text = notes(snapshot), live.texts(snapshot)
     parts = [*(note.kind for note in found)]
-    parts += [f"{queue.name}{queue.stats.paused}{queue.late}" for queue in snapshot.queues]
+    parts += [
+        f"{queue.name}{queue.stats.paused}{queue.late}{limits(queue.limits)}"
+        for queue in snapshot.queues
+    ]
     return {
         "snapshot": snapshot,
         "bars": [(10 * place, text[f"minute:{place}"]) for place in range(60)],

@@ -31,7 +31,7 @@ local function admit(root, worker, number)
   local seen = redis.pcall('HGET', root .. ':claims', worker)
   if type(seen) == 'table' then return 'claims: ' .. seen.err end
   if seen and tonumber(seen:match('^%d+')) >= number then return 'seen' end
-  local meta = redis.pcall('HMGET', root .. ':meta', 'paused', 'limits', 'paid_until')
+  local meta = redis.pcall('HMGET', root .. ':meta', 'paused', 'limits', 'paid_until', 'schedules_at')
   if meta.err then return 'meta: ' .. meta.err end
   return 'ok', meta, sizes
 end

@@ -1,14 +1,16 @@
 -- Prelude of claim, 8: what a claim leaves behind.
 
--- How long one worker may sleep before it looks for what falls due, which may be the next turn of
--- the queue's rate; -1 for the others.
-local function alarm(root, worker, turn, now)
-  local due = tonumber(redis.call('ZRANGE', root .. ':scheduled', 0, 0, 'WITHSCORES')[2])
+-- How long one worker may sleep before it looks for what falls due; -1 for the others. That is a
+-- schedule, at `at`, and, unless the queue is paused and `own` nil, a job, or the next turn of its rate.
+local function alarm(root, worker, at, own, now)
+  local due = own and tonumber(redis.call('ZRANGE', root .. ':scheduled', 0, 0, 'WITHSCORES')[2])
+  local turn = own and next_turn(own, now)
   if turn then due = math.min(due or turn, turn) end
+  if at then due = math.min(due or at, at) end
   if not due then return -1 end
   local held = redis.call('HMGET', root .. ':meta', 'alarm_worker', 'alarm_at')
-  local at = tonumber(held[2])
-  if held[1] ~= worker and at and at > now and at <= due then return -1 end
+  local other = tonumber(held[2])
+  if held[1] ~= worker and other and other > now and other <= due then return -1 end
   redis.call('HSET', root .. ':meta', 'alarm_worker', worker, 'alarm_at', due)
   return math.max(due - now, 0)
 end

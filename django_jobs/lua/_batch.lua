@@ -29,7 +29,7 @@ local function finish(root, batch, now)
   follow(root, batch, counts[3] > 0 and 'on_failure' or 'on_success', counts, now)
   redis.call('ZREM', root .. ':batches', batch)
   local keep = counts[3] == 0 and 3600 or 7 * 86400 -- a push that is sent again may come yet
-  for _, name in ipairs({'', ':jobs', ':on_success', ':on_failure'}) do redis.call('EXPIRE', key .. name, keep) end
+  for _, name in ipairs({'', ':jobs', ':on_complete', ':on_success', ':on_failure'}) do redis.call('EXPIRE', key .. name, keep) end
 end
 
 -- A job of a batch stands so now; what it said twice counts once.

@@ -5,12 +5,15 @@ local function open_batch(root, batch, now)
   if redis.call('HEXISTS', batch_key(root, batch), 'total') == 0 then redis.call('ZADD', root .. ':batches', 'NX', now, batch) end
 end
 
--- False if the job has been in the batch before, even if it has ended since.
+-- Has the job been in the batch before, even if it has ended since?
+local function in_batch(root, batch, id)
+  return redis.call('HEXISTS', batch_key(root, batch) .. ':jobs', id) == 1
+end
+
 local function enter_batch(root, batch, id, now)
-  if redis.call('HSETNX', batch_key(root, batch) .. ':jobs', id, 'waiting') == 0 then return false end
   open_batch(root, batch, now)
+  redis.call('HSET', batch_key(root, batch) .. ':jobs', id, 'waiting')
   redis.call('HINCRBY', batch_key(root, batch), 'waiting', 1)
-  return true
 end
 
 -- A job that is to follow waits beside the batch. Whoever comes last finishes it: they may come in any order.

@@ -11,6 +11,8 @@ end
 
 local function job_key(root, id) return root .. ':job:' .. id end
 
+local function tombstone(root, id) return root .. ':pushed:' .. id end
+
 -- Wakes one idle worker: `wake` holds at most one hint; whatever else it is, is left alone.
 local function hint(root)
   if redis.call('EXISTS', root .. ':wake') == 0 then redis.call('LPUSH', root .. ':wake', 1) end

@@ -14,11 +14,16 @@ local function place_first(root, id, score, limit_key, limit)
   redis.call('RPUSH', root .. ':active', id)
 end
 
--- Puts a job among the scheduled; wakes a worker if it would look too late.
-local function schedule(root, id, due, now)
-  redis.call('ZADD', root .. ':scheduled', due, id)
+-- Wakes a worker if all would look too late for what is due then.
+local function expect(root, due, now)
   local alarm = tonumber(redis.call('HGET', root .. ':meta', 'alarm_at'))
   if not alarm or alarm > due or alarm < now then hint(root) end
+end
+
+-- Puts a job among the scheduled.
+local function schedule(root, id, due, now)
+  redis.call('ZADD', root .. ':scheduled', due, id)
+  expect(root, due, now)
 end
 
 -- scheduled -> active, up to `limit` that are due; returns how many.

@@ -13,7 +13,7 @@ while i < #ARGV do
   for k = i + 2, i + named, 2 do options[ARGV[k]] = ARGV[k + 1] end
   i = i + 2 + named
   local size = tonumber(ARGV[i])
-  answers[#answers + 1] = push_one(root, id, options, {unpack(ARGV, i + 1, i + size)}, now)
+  answers[#answers + 1] = push_once(root, id, options, {unpack(ARGV, i + 1, i + size)}, now)
   i = i + 1 + size
 end
 return answers

@@ -4,12 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django_jobs.monitor.reading import ask, number, text
+from django_jobs.monitor.counts import server_time
+from django_jobs.monitor.reading import ask, by_client, number, text
 from django_jobs.queue import Queue
 from django_jobs.record import moment
 
 FIELDS = ("created_at", "total", "waiting", "succeeded", "failed", "cancelled")
 SHOWN = 100
+HOUR = 3_600_000  # ms
+LOOKED_AT = 500  # batches of a queue that are older
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +57,21 @@ def not_done(queue: Queue, before: float | None = None) -> list[Batch]:
     until = "+inf" if before is None else repr(before)
     command = ("ZRANGEBYSCORE", f"{queue.root}:batches", "-inf", until, "LIMIT", 0, SHOWN)
     return read(queue, [text(id) for id in ask(queue, [command])[0] or []])
+
+
+def left_open(queues: Iterable[Queue]) -> dict[str, list[Batch]]:
+    """Return each queue's batches that have been open for an hour: their push broke off.
+
+    Raises RedisError.
+    """
+    found = {}
+    for group in by_client(queues):
+        until = repr(server_time(group[0]) - HOUR)
+        commands = [
+            ("ZRANGEBYSCORE", f"{queue.root}:batches", "-inf", until, "LIMIT", 0, LOOKED_AT)
+            for queue in group
+        ]
+        for queue, ids in zip(group, ask(group[0], commands), strict=True):
+            old = read(queue, [text(id) for id in ids or []])
+            found[queue.name] = [batch for batch in old if batch.total is None]
+    return found

@@ -5,6 +5,7 @@ from argparse import Namespace
 from dataclasses import asdict
 
 from django_jobs.monitor.counts import all_stats, oldest_waits, server_time
+from django_jobs.monitor.limits import in_force
 from django_jobs.monitor.workers import WorkerRow, all_workers
 from django_jobs.operators.choosing import queues_of
 from django_jobs.operators.terminal import Terminal
@@ -41,10 +42,11 @@ def workers(terminal: Terminal, options: Namespace) -> None:
 
 def _stats_now(terminal: Terminal, options: Namespace) -> None:
     queues = queues_of(options.queue)
-    found, waits = all_stats(queues), oldest_waits(queues)
+    found, waits, limits = all_stats(queues), oldest_waits(queues), in_force(queues)
     rows = {
         name: {count: getattr(stats, count) for count in COUNTS}
         | {"paused": stats.paused, "oldest_wait": round(waits[name], 3)}
+        | asdict(limits[name].limits)
         for name, stats in found.items()
     }
     if terminal.as_json:
@@ -55,7 +57,9 @@ def _stats_now(terminal: Terminal, options: Namespace) -> None:
     for name, row in rows.items():
         numbers = "".join(f"{row[count]:>12,}" for count in COUNTS)
         oldest = span(row["oldest_wait"]) if row["active"] else "-"
-        terminal.say(f"{name:<{wide}}{numbers}{oldest:>12}{'  paused' if row['paused'] else ''}")
+        more = ["paused"] if row["paused"] else []
+        more += [limits[name].limits.words] if limits[name].limits.words else []
+        terminal.say("  ".join([f"{name:<{wide}}{numbers}{oldest:>12}", *more]))
 
 
 def _worker_line(row: WorkerRow, now: float) -> tuple[str, ...]:

@@ -10,11 +10,15 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from django_jobs.conf import get_settings
+from django_jobs.monitor import batches
 from django_jobs.monitor.counts import server_time
+from django_jobs.monitor.limits import Room, room_of
 from django_jobs.monitor.shown import Reader, find_job
+from django_jobs.operators.batching import standing
 from django_jobs.operators.choosing import locate, queues_of
 from django_jobs.operators.terminal import Terminal
 from django_jobs.operators.wording import indented, moment, plain, span
+from django_jobs.queue import Queue
 from django_jobs.record import Attempt, JobRecord
 
 
@@ -28,16 +32,21 @@ def show(terminal: Terminal, options: Namespace) -> None:
             raise CommandError(
                 f"Job {plain(id)} of queue {queue.name} was cancelled, or has ended."
             )
+        room = room_of(queue, job)
         if terminal.as_json:
-            terminal.give(_value(job, reader))
+            terminal.give(_value(job, room, reader))
         else:
-            text = "\n".join(_lines(job, reader, server_time(queue)))
+            more, now = _belonging(queue, job, room), server_time(queue)
+            text = "\n".join(_lines(job, more, reader, now))
             terminal.say(f"\n{text}" if place else text)
 
 
-def _value(job: JobRecord, reader: Reader) -> dict[str, Any]:
+def _value(job: JobRecord, room: Room, reader: Reader) -> dict[str, Any]:
     value = {
         **job.facts(),
+        "limit": room.limit or None,
+        "limit_key_runs": room.running,
+        "waits_for": room.waits_for,
         "payload": _payload(job.payload, reader),
         "result": _payload(job.result, reader) if job.result else None,
         "edited": [{"token": token, "payload": _payload(raw, reader)} for token, raw in job.edited],
@@ -70,7 +79,24 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _lines(job: JobRecord, reader: Reader, now: float) -> Iterator[str]:
+def _belonging(queue: Queue, job: JobRecord, room: Room) -> dict[str, str]:
+    """Return what a job has to do with others, in words."""
+    found = {}
+    if job.limit_key:
+        found["limit key"] = f"{job.limit_key} ({room.running:,} of {room.limit:,} run)"
+    if room.waits_for:
+        found["waits for"] = {
+            "key": "a job of its limit key to end",
+            "queue": f"a job of its queue to end: {room.limits.words}",
+            "rate": f"its turn: {room.limits.words}",
+        }[room.waits_for]
+    if job.batch:
+        known = batches.read(queue, [job.batch])
+        found["batch"] = f"{job.batch} ({standing(known[0]) if known else 'forgotten'})"
+    return found
+
+
+def _lines(job: JobRecord, more: dict[str, str], reader: Reader, now: float) -> Iterator[str]:
     yield f"Job {plain(job.id)} of queue {job.queue}: {plain(job.state)}"
     facts = {
         "handler": job.handler,
@@ -87,6 +113,7 @@ def _lines(job: JobRecord, reader: Reader, now: float) -> Iterator[str]:
         "priority": str(job.priority or ""),
         "timeout": span(job.timeout) if job.timeout else "",
         "crashes": str(job.crashes or ""),
+        **more,
     }
     yield from (f"  {name:<10}{plain(value)}" for name, value in facts.items() if value)
     yield "Payload"

@@ -1,13 +1,24 @@
 """Every word of `manage.py jobs`: its help, what does it, the options it takes."""
 
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.management.base import CommandParser
 
-from django_jobs.operators import health, listing, moving, overview, telling, whole_job
+from django_jobs.operators import (
+    batching,
+    health,
+    limiting,
+    listing,
+    moving,
+    outbox,
+    overview,
+    schedules,
+    telling,
+    whole_job,
+)
 from django_jobs.operators.terminal import Terminal
 from django_jobs.operators.wording import number, period
 
@@ -59,6 +70,13 @@ WORKERS = (
     "workers",
     {"nargs": "*", "metavar": "WORKER", "help": "host:pid (also of a supervisor), or its id"},
 )
+WHAT = {
+    "nargs": "?",
+    "choices": ["list", "run", "pause", "resume"],
+    "default": "list",
+    "help": "run one now, pause or resume it (list)",
+}
+SCHEDULES = ("names", {"nargs": "*", "metavar": "SCHEDULE", "help": "name, or queue:name"})
 STATE = {
     "choices": ["failed", "scheduled", "active", "processing", "succeeded"],
     "default": "failed",
@@ -72,8 +90,33 @@ WATCH = {
     "metavar": "TIME",
     "help": "again and again, every 2s",
 }
+OUTBOX = {"nargs": "?", "choices": ["show", "relay"], "default": "show", "help": "(show)"}
 SPREAD = {"type": period, "metavar": "TIME", "help": "not all at once but over 10m, say"}
 WAITING = {"choices": ["scheduled", "active"], "help": "only jobs in this state"}
+
+LIMITS = (
+    (
+        "--concurrency",
+        {
+            "type": limiting.concurrency,
+            "default": SUPPRESS,
+            "metavar": "N",
+            "help": "so many at once, over all workers, or none",
+        },
+    ),
+    (
+        "--rate",
+        {
+            "type": limiting.rate,
+            "default": SUPPRESS,
+            "metavar": "RATE",
+            "help": "so many begin in a time: 50/s, 1000/h, 600/m burst 20, or none",
+        },
+    ),
+    ("--none", {"action": "store_true", "help": "no limits, whatever the settings say"}),
+    ("--as-set", {"action": "store_true", "help": "as the settings say"}),
+)
+CLOSE = {"action": "store_true", "help": "it is open: let it have the jobs that it has"}
 
 WORDS = {
     "stats": Word(
@@ -109,9 +152,30 @@ WORDS = {
     ),
     "pause": Word("let workers claim nothing of a queue", telling.pause, ("--all",), (QUEUES,)),
     "resume": Word("let workers claim again", telling.resume, ("--all",), (QUEUES,)),
+    "schedules": Word(
+        "the schedules, and when they are due; run, pause or resume some",
+        schedules.schedules,
+        ("--queue",),
+        (("what", WHAT), SCHEDULES),
+    ),
+    "limit": Word(
+        "what may run at once and how often, and who says so", limiting.limit, (), (QUEUES, *LIMITS)
+    ),
+    "batches": Word("batches that are not done, the oldest first", batching.batches, ("--queue",)),
+    "batch": Word(
+        "how far a batch is",
+        batching.batch,
+        ("--queue",),
+        (("id", {"metavar": "ID", "help": IDS[1]["help"]}), ("--close", CLOSE)),
+    ),
     "workers": Word("the workers of runjobs", overview.workers, ("--queue",)),
     "quiet": Word("let workers claim nothing more", telling.quiet, ("--all",), (WORKERS,)),
     "stop": Word("let workers end, as at SIGTERM", telling.stop, ("--all",), (WORKERS,)),
+    "outbox": Word(
+        "jobs that wait in databases: show them, or take them to Redis",
+        outbox.outbox,
+        more=(("action", OUTBOX),),
+    ),
     "doctor": Word("look for what breaks the promises", health.doctor),
     "check": Word("look whether every job is where it says", health.check, ("--queue",)),
     "check-deploy": Word(

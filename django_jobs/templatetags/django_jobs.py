@@ -10,7 +10,9 @@ from django.utils.formats import date_format, number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
+
+from django_jobs.monitor.limits import InForce
 
 register = template.Library()
 
@@ -71,6 +73,18 @@ def size(count: int) -> str:
 
 
 @register.filter
+def limits(found: InForce) -> str:
+    """Write the limits of a queue: 20 at once, 50/s, set by an operator; empty if nobody set any."""
+    if not found.by:
+        return ""
+    concurrency, rate = found.limits.concurrency, found.limits.rate
+    said = [] if concurrency is None else [_("%(n)s at once") % {"n": number(concurrency)}]
+    said += [rate] if rate else []
+    said = said or [_("no limits")]
+    return ", ".join([*said, _("set by an operator")] if found.by == "operator" else said)
+
+
+@register.filter
 def short(id: str) -> str:
     """Return the end of an id, which tells it from others made at the same time."""
     return id if len(id) <= 16 else f"…{id[-12:]}"
@@ -87,6 +101,37 @@ def breakable(name: str) -> SafeString:
 def class_name(path: str) -> str:
     """Return the name of a class without its module."""
     return path.rpartition(".")[2]
+
+
+OUTCOMES = {  # of a schedule's run: sign, colour, word
+    "gone": ("✓", "fine", gettext_lazy("Done")),
+    "succeeded": ("✓", "fine", gettext_lazy("Succeeded")),
+    "failed": ("✗", "bad", gettext_lazy("Failed")),
+    "processing": ("▸", "fine", gettext_lazy("Running")),
+    "active": ("…", "warning", gettext_lazy("Waiting")),
+    "scheduled": ("↻", "warning", gettext_lazy("Retrying")),
+    "skipped": (NONE, "warning", gettext_lazy("Skipped")),
+    "missed": (NONE, "bad", gettext_lazy("Missed")),
+}
+
+
+@register.filter
+def outcome(state: str) -> str:
+    """Write what became of a schedule's run."""
+    return str(OUTCOMES[state][2]) if state in OUTCOMES else state
+
+
+@register.filter
+def mark(run: Any) -> SafeString:
+    """Write a schedule's run as a sign; its time and its outcome are in the title."""
+    sign, colour, _word = OUTCOMES.get(run.state, ("?", "warning", ""))
+    at = date_format(timezone.localtime(run.at), "DATETIME_FORMAT") if run.at else ""
+    return format_html(
+        '<span class="jobs-mark jobs-{}" title="{}" aria-hidden="true">{}</span>',
+        colour,
+        f"{at} {outcome(run.state)}",
+        sign,
+    )
 
 
 @register.simple_tag(takes_context=True)

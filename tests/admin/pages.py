@@ -12,6 +12,7 @@ from django_jobs.queue import Queue
 QUEUES = "/admin/django_jobs/jobqueue/"
 JOBS = "/admin/django_jobs/jobrecord/"
 WORKERS = "/admin/django_jobs/jobworker/"
+SCHEDULES = "/admin/django_jobs/jobschedule/"
 Web = Callable[..., Client]
 
 

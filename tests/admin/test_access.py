@@ -18,7 +18,7 @@ from django_jobs.monitor import pages
 from django_jobs.monitor.shown import Reader
 from django_jobs.queue import Queue
 from django_jobs.redact import Redactor
-from tests.admin.pages import JOBS, QUEUES, WORKERS, Web, fail, page_of, state, text
+from tests.admin.pages import JOBS, QUEUES, SCHEDULES, WORKERS, Web, fail, page_of, state, text
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +30,8 @@ def every_page(queue: Queue, id: str) -> list[str]:
     job_pages = [page_of(queue, id, name) for name in ("change", "edit", "history")]
     bulk_page = f"{JOBS}bulk/email/{work.id}/"
     queue_pages = [f"{QUEUES}{name}" for name in ("", "live/", "handlers/", "email/change/")]
-    return [*queue_pages, WORKERS, JOBS, f"{JOBS}live/", bulk_page, *job_pages]
+    schedule_pages = [SCHEDULES, f"{SCHEDULES}email_3Anightly/change/"]
+    return [*queue_pages, WORKERS, *schedule_pages, JOBS, f"{JOBS}live/", bulk_page, *job_pages]
 
 
 FORGED = [
@@ -44,6 +45,8 @@ FORGED = [
     {"empty": "yes", "confirmed": "yes"},
     {"payload": "{}"},
     {"order": "stop", "worker": "w"},
+    {"action": "run", "schedule": "email:nightly"},
+    {"action": "pause", "schedule": "email:nightly"},
     {},
 ]
 

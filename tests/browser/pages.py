@@ -20,6 +20,13 @@ def job(queue: str) -> str:
     return path("jobrecord_change", f"{queue}:{next(get_queue(queue).failed()).id}")
 
 
+def remove_schedules(page: str) -> str:
+    """Return the path of a page that would show schedules, without any."""
+    for schedule in get_queue("email").schedules():
+        get_queue("email").remove_schedule(schedule.name)
+    return page
+
+
 def hostile(page: Callable[[], str]) -> str:
     """Return the path of a page that shows what somebody pushed to break it."""
     fail("x" * 64, HOSTILE, {HOSTILE: HOSTILE}, ValueError(HOSTILE))
@@ -32,6 +39,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "queue": lambda: path("jobqueue_change", "billing"),
     "handlers": lambda: path("jobqueue_handlers"),
     "workers": lambda: path("jobworker_changelist"),
+    "schedules": lambda: path("jobschedule_changelist"),
+    "schedules-none": lambda: remove_schedules(path("jobschedule_changelist")),
+    "schedule": lambda: path("jobschedule_change", "email:shop.expire_carts"),
     "failed": lambda: path("jobrecord_changelist"),
     "failed-hostile": lambda: hostile(PAGES["failed"]),
     "failed-none": lambda: path("jobrecord_changelist") + "?queue=quiet",

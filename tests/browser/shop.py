@@ -9,7 +9,11 @@ import pytest
 
 from django_jobs.claims import beat_call, claim_call, report_call
 from django_jobs.connection import get_queue
-from django_jobs.line import run_many
+from django_jobs.limits import Limits
+from django_jobs.line import run, run_many
+from django_jobs.options import NewJob
+from django_jobs.rhythm import Rhythm
+from django_jobs.schedule import Schedule
 from django_jobs.version import __version__
 
 QUEUES = ["email", "billing", "images"]
@@ -49,8 +53,35 @@ def open_shop() -> None:
     get_queue("email").push({"customer_id": 53, "days": 3}, "shop.remind", delay=86400)
     get_queue("images").push({"product_id": 5, "sizes": [320]}, "shop.resize")
     get_queue("images").pause()
+    get_queue("email").limit(Limits(20, "50/s"))
     open_workers()
     fill_history()
+    open_schedules()
+
+
+def open_schedules() -> None:
+    """Declare some: in time, paused, overdue, and one that has not run yet."""
+    queue, job = get_queue("email"), NewJob("", "shop.remind", '{"days":3}')
+    rhythms = {
+        "reminders": Rhythm("30 9 * * mon-fri", timezone="Europe/Berlin"),
+        "shop.expire_carts": Rhythm(every=300_000),
+        "shop.report": Rhythm("0 3 1 * *", timezone="UTC"),
+        "stock": Rhythm(every=3_600_000),
+    }
+    some = [Schedule(name, "email", rhythm, "once", job) for name, rhythm in rhythms.items()]
+    run(queue.client, queue.define("shop", 60, some))
+    now: int = queue.client.time()[0]  # type: ignore[index]
+    for name, rhythm in rhythms.items():
+        queue.client.zadd(f"{queue.root}:schedules", {name: rhythm.after(now * 1000)})
+    failed = next(queue.failed()).id
+    past = [f"{(now - 300 * n) * 1000} pushed {failed if n == 3 else n}" for n in range(20)]
+    past[7] = past[7].replace("pushed", "skipped")
+    queue.client.hset(f"{queue.root}:schedule:shop.expire_carts", "recent", "\n".join(past))
+    queue.client.hset(f"{queue.root}:schedule:stock", "recent", f"{(now - 9000) * 1000} missed")
+    queue.client.zadd(f"{queue.root}:schedules", {"stock": (now - 1800) * 1000})
+    queue.client.hset(f"{queue.root}:meta", "schedules_at", (now - 1800) * 1000)
+    queue.pause_schedule("reminders")
+    queue.run_schedule("shop.expire_carts")
 
 
 def open_workers() -> None:

@@ -1,0 +1,1 @@
+"""This project beside its peers: how fast they are, and what they lose when things break."""
