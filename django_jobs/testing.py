@@ -7,19 +7,19 @@ import asyncio
 import atexit
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing import util
 from typing import Any, cast
 
 from asgiref.sync import async_to_sync
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from redis import Redis
 from redis.exceptions import RedisError
 
 from django_jobs import backoff, conf
+from django_jobs.ageing import let_pass, own_keys
 from django_jobs.caught import Caught
-from django_jobs.connection import adopter, all_clients, get_queue, queue_names
+from django_jobs.connection import adopter, get_queue, queue_names
 from django_jobs.exceptions import Empty, JobsError, PayloadError, WorkerLost
 from django_jobs.failure import Failure
 from django_jobs.handlers import Handler, get_handler
@@ -33,9 +33,6 @@ from django_jobs.queue import Queue
 from django_jobs.record import JobRecord
 from django_jobs.settling import Settling, tell_recovered
 from django_jobs.solo import Solo
-
-BY_TIME = (b"scheduled", b"succeeded")  # the indexes whose scores are times
-TIMES = ("enqueued_at", "due_at", "expires_at", "unknown_since", "paid_until")  # in ms
 
 
 def run_jobs(*queues: str) -> int:
@@ -84,11 +81,11 @@ def travel(time: backoff.Seconds) -> None:
     """Let so many seconds, or a timedelta, pass for what waits; no clock is changed.
 
     Delays, backoffs, `expires`, `retry_for`, unique keys taken for a time, results and rates
-    are that much nearer to their ends. What is due then runs with the next `run_jobs()`.
+    are that much nearer to their ends, and schedules push what they have missed. What is due
+    then runs with the next `run_jobs()`.
     """
     run_commit_hooks()
-    for client, key in _own_keys():
-        _age(client, key, round(backoff.seconds(time) * 1000))
+    let_pass(round(backoff.seconds(time) * 1000))
 
 
 def crash_worker(*queues: str) -> JobRecord:
@@ -120,7 +117,7 @@ def make_job(handler: str | Handler, payload: Any = None, **fields: Any) -> Job:
 
 def delete_jobs() -> None:
     """Delete everything under this process' prefix."""
-    for client, key in _own_keys():
+    for client, key in own_keys():
         client.delete(key)
 
 
@@ -214,28 +211,6 @@ def _holds(job: JobRecord, payload: Any) -> bool:
         return bool(decode_payload(job.payload) == payload)
     except PayloadError:
         return False
-
-
-def _age(client: Redis, key: bytes, time: int) -> None:
-    """Move what a key says of times `time` ms into the past."""
-    redis: Any = client
-    name = key.rpartition(b":")[2]
-    if name in BY_TIME:
-        for id in redis.zrange(key, 0, -1):
-            redis.zincrby(key, -time, id)
-    elif name == b"meta" or b":job:" in key:
-        found = zip(TIMES, redis.hmget(key, TIMES), strict=True)
-        if moved := {field: round(float(at)) - time for field, at in found if at}:
-            redis.hset(key, mapping=moved)
-    if (left := redis.pttl(key)) > 0:
-        redis.pexpire(key, left - time)
-
-
-def _own_keys() -> Iterator[tuple[Redis, bytes]]:
-    for client in all_clients():
-        prefix = conf.get_settings().PREFIX
-        for key in set(client.scan_iter(f"{prefix}:*", count=1000)):  # some come twice
-            yield client, key
 
 
 def _waiting(queue: Queue) -> list[JobRecord]:

@@ -39,7 +39,7 @@ LAYERS = [
     {"supervisor"},
     {"connection"},
     {"push", "schedules"},
-    {"runner"},
+    {"ageing", "runner"},
     {"batches", "checks", "results", "testing"},
     {"outbox"},
     {"operators", "pytest_plugin"},

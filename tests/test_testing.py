@@ -96,10 +96,10 @@ def test_a_process_that_used_no_redis_asks_none_at_its_end() -> None:
 @pytest.mark.parametrize(
     ("words", "tests"),
     [
-        (DJANGO, 15),
-        ([*DJANGO, "--parallel", "2"], 15),
-        (PYTEST, 22),
-        ([*PYTEST, "-p", "xdist.plugin", "-n", "2"], 22),
+        (DJANGO, 16),
+        ([*DJANGO, "--parallel", "2"], 16),
+        (PYTEST, 23),
+        ([*PYTEST, "-p", "xdist.plugin", "-n", "2"], 23),
     ],
     ids=["django", "parallel", "pytest", "xdist"],
 )

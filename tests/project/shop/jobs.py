@@ -25,6 +25,11 @@ def call(job: Job) -> None:
     raise TimeoutError
 
 
+@handler("shop.report", queue="nightly")
+def report(job: Job) -> None:
+    """Whenever a schedule says so."""
+
+
 @handler("shop.remind", backoff=timedelta(hours=1), max_attempts=3)
 def remind(job: Job) -> None:
     """Not to be repeated; and it raises as long as the order is not paid."""

@@ -1,10 +1,13 @@
 """Tests of the project, for Django's runner; pytest runs them as well."""
 
 import json
+from datetime import timedelta
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import transaction
 from django.test import TestCase, TransactionTestCase
+from django.utils import timezone
 
 from django_jobs import Empty, JobsError, apush_job, get_queue, push_job
 from django_jobs.testing import (
@@ -93,6 +96,22 @@ class InTestCase(TestCase):
             travel(3601)
             self.assertEqual(run_jobs(), 1)
             self.assertEqual(get_queue().job(id).state, "failed")
+
+    def test_travel_lets_schedules_push(self) -> None:
+        """As workers that were away for so long: one job for all it missed, none if it skips."""
+        schedules = {
+            "report": {"handler": "shop.report", "cron": "0 3 * * *"},
+            "poll": {"handler": "shop.report", "every": 600, "missed": "skip", "payload": 1},
+        }
+        with self.settings(JOBS={**settings.JOBS, "SCHEDULES": schedules}):
+            travel(timedelta(days=3))
+            (job,) = pushed_jobs()
+            (missed,) = get_queue("nightly").schedule("report").recent
+            self.assertLess(timezone.now() - missed.at, timedelta(days=3))
+            self.assertEqual((job.queue, job.payload), ("nightly", b"null"))
+            get_queue("nightly").pause_schedule("report")
+            travel(timedelta(days=3))
+            self.assertEqual(run_jobs(), 1)
 
     def test_travel_lets_results_go(self) -> None:
         """When they were kept as long as was asked for."""
