@@ -50,6 +50,7 @@ class Settings:
     MIDDLEWARE: Sequence[str] = ()  # dotted paths
     REDACT: Sequence[str] = NAMES
     OUTBOX_FALLBACK: bool = True
+    RELEASE: str = ""  # of the project's code, for whoever looks at workers
     MAX_ATTEMPTS: int = MAX_ATTEMPTS
     BACKOFF: backoff.Backoff | None = None
     TIMEOUT: float | None = None  # seconds
@@ -199,6 +200,11 @@ def _check_names(value: object) -> None:
             raise ValueError(f"{name!r} is no name.")
 
 
+def _check_release(value: object) -> None:
+    if not isinstance(value, str) or len(value) > 100 or not value.isprintable():
+        raise ValueError(f"{value!r} is not a text of up to 100 characters.")
+
+
 def _check_handler(value: object) -> None:
     if value is not None and not (isinstance(value, str) and NAME.match(value)):
         raise ValueError(f"{value!r} is not the name of a handler.")
@@ -217,6 +223,7 @@ CHECKS: dict[str, Callable[[Any], object]] = {
     "REDACT": _check_names,
     "MIDDLEWARE": _check_names,
     "HANDLER": _check_handler,
+    "RELEASE": _check_release,
     "OUTBOX_FALLBACK": _check_switch,
 }
 

@@ -180,6 +180,7 @@ def worker_settings() -> dict[str, Any]:
         "lease": settings.LEASE,
         "unknown_wait": settings.UNKNOWN_HANDLER_WAIT,
         "middleware": settings.MIDDLEWARE,
+        "release": settings.RELEASE,
         "policy": _policy("", settings),
         "policies": {name: _policy(name, settings) for name in settings.QUEUES},
         "failed_ttl": settings.FAILED_TTL,

@@ -66,6 +66,9 @@ def found(*, deploy: bool = False) -> set[str]:
         ({"QUEUES": {"email": 5}}, "QUEUES['email'] is not a dictionary"),
         ({"QUEUES": {"email": {"LEASE": 5}}}, "QUEUES['email']: 'LEASE' is no setting of a queue"),
         ({"QUEUES": {"email": {"URL": "x"}}}, "QUEUES['email']: URL: it begins with none"),
+        ({"RELEASE": "a\nb"}, "RELEASE: 'a\\nb' is not a text of up to 100 characters"),
+        ({"RELEASE": 7}, "RELEASE: 7 is not a text"),
+        ({"RELEASE": "x" * 101}, "RELEASE: 'xxx"),
         ({"HANDLER": "test quick"}, "HANDLER: 'test quick' is not the name of a handler"),
     ],
 )

@@ -29,8 +29,10 @@ from django_jobs.operators.wording import cells, period, span, table
 from django_jobs.operators.words import WORDS
 from django_jobs.queue import Queue
 from django_jobs.scripts import Call, get_script
+from django_jobs.version import __version__
 from tests.commands import ROOT, Processes, end_of, read_until
 from tests.conftest import Runjobs, free_port, start_redis, wait_until
+from tests.test_schedules import define, schedule
 from tests.test_transitions import claim, register
 
 STOPPED = Failure("Stopped", "by hand", "operator")
@@ -673,12 +675,14 @@ def test_workers_are_shown_told_to_go_quiet_and_to_stop(client: Redis, runjobs: 
     assert jobs("workers") == "No worker runs. Start some with `manage.py runjobs`.\n"
     assert parsed("workers") == []
     assert jobs("stop", "--all") == "No worker runs.\n"
-    tree = runjobs("--processes", "2", "--concurrency", "3")
+    words = ("--processes", "2", "--concurrency", "3", "--queues", "default")
+    tree = runjobs(*words, DJANGO_SETTINGS_MODULE="tests.settings_limited")
     wait_until(lambda: len(parsed("workers")) == 2, 30)
     first, second = parsed("workers")
     host = socket.gethostname()
     assert first["queues"] == ["default"]
     assert (first["host"], first["supervisor"], first["state"]) == (host, tree.pid, "running")
+    assert (first["version"], first["release"]) == (__version__, "7f3a")
     head, line, _ = jobs("workers").splitlines()
     assert head.split()[:4] == ["worker", "state", "busy", "memory"]
     assert line.startswith(f"{host}:{first['pid']}  running  0 of 3  ")
@@ -799,12 +803,15 @@ def test_check_deploy_counts_what_would_be_unknown(email: Queue) -> None:
     follow: dict[str, Any] = {"on_success": "shop.follow", "on_failure": "test.quick"}
     push_batch([("test.quick", {})], queue="email", check=False, **follow)
     push_job("shop.gone", queue="print", check=False)
+    for project in ("another", "tests"):  # those of the own project are replaced
+        define(email, schedule(project), project=project)
     assert ends().splitlines() == [
         "email: shop.follow: 1 following a batch",
         r"email: shop.go\x1bne: 1 scheduled",
         "email: shop.gone: 3 active, 1 processing",
         "email: shop.old: 2 failed",
         "email: shop.other: 1 failed",
+        "email: shop.report: 1 by schedule",
         "print: shop.gone: 1 active",
     ]
     assert json.loads(ends("--json", "--queue", "print")) == [

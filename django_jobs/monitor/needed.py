@@ -10,7 +10,7 @@ from django_jobs.monitor.reading import ask, text
 from django_jobs.queue import Queue
 from django_jobs.scanning import PAGE, chunks, job, list_pages, pages
 
-STATES = ("active", "scheduled", "processing", "failed", "following a batch")
+STATES = ("active", "scheduled", "processing", "failed", "following a batch", "by schedule")
 FOLLOWING = ("on_complete", "on_success", "on_failure")
 
 Needed = Counter[tuple[str, str]]  # handler, state

@@ -13,6 +13,7 @@ from django_jobs.monitor.needed import STATES, handlers_needed
 from django_jobs.operators.choosing import queues_of
 from django_jobs.operators.terminal import Terminal
 from django_jobs.operators.wording import count, plain
+from django_jobs.schedules import project
 
 LOOK = 100_000  # jobs of a queue in each state
 
@@ -63,6 +64,8 @@ def check_deploy(terminal: Terminal, options: Namespace) -> None:
     unknown: list[dict[str, str | int]] = []
     for queue in queues_of(options.queue):
         needed, more = handlers_needed(queue, LOOK)
+        others = [one for one in queue.schedules() if one.project != project()]  # ours are replaced
+        needed.update((schedule.handler, "by schedule") for schedule in others)
         for state in more:
             terminal.note(f"Of the {state} jobs of {queue.name} {LOOK:,} were looked at, not all.")
         for name in sorted({name for name, _ in needed if not _is_known(name)}):
