@@ -40,6 +40,7 @@ class Child:
     process: BaseProcess
     table: FlightTable
     pipe: Connection
+    release: str = ""
     began: float = field(default_factory=time.monotonic)
     started: float = field(default_factory=time.time)
     timed_out: bool = False
@@ -52,6 +53,7 @@ class Child:
             "pid": self.process.pid,
             "supervisor": os.getpid(),
             "version": __version__,
+            "release": self.release,
             "state": state,
             "queues": list(queues),
             "concurrency": concurrency,
@@ -90,7 +92,7 @@ def start_child(
     )
     process.start()
     theirs.close()
-    return Child(process, table, ours)
+    return Child(process, table, ours, options.release)
 
 
 def live(

@@ -36,6 +36,8 @@ RETRIES: dict[str, Any] = {
     "max_connections": 1000,
 }
 
+_asked_for: dict[Redis, None] = {}
+
 
 def get_queue(name: str = "default") -> Queue:
     """Return a queue of this project. Raises ValueError for a name no queue can have."""
@@ -48,8 +50,17 @@ def get_client(url: str, key: str = "") -> Redis:
     In a cluster it is that of the node that has a key, or else the key of all queues' names.
     """
     if url.startswith(routes.CLUSTER):
-        return _client_of_slot(url, routes.slot_of(key or keys.queues(get_settings().PREFIX)))
-    return _client_of_master(url) if url.startswith(routes.SENTINEL) else _client(_resolve(url))
+        found = _client_of_slot(url, routes.slot_of(key or keys.queues(get_settings().PREFIX)))
+    else:
+        sentinel = url.startswith(routes.SENTINEL)
+        found = _client_of_master(url) if sentinel else _client(_resolve(url))
+    _asked_for[found] = None
+    return found
+
+
+def all_clients() -> list[Redis]:
+    """Return a client of each Redis that this process has asked for, whatever settings say now."""
+    return list(_asked_for)
 
 
 def async_client(queue: str) -> AsyncRedis:
@@ -102,6 +113,16 @@ def _queue(name: str, prefix: str) -> Queue:
         lease=settings.LEASE,
         announce=lambda queue: announce(get_client(url), prefix, queue),
     )
+
+
+def adopter(queue: Queue) -> str:
+    """Return the handler of what other programs push to a queue, and its attempts; "" for none."""
+    name = get_settings().of_queue(queue.name, "HANDLER")
+    if name is None:
+        return ""
+    handler = all_handlers().get(name)
+    attempts = handler.max_attempts if handler else None
+    return f"{name} {attempts or queue.max_attempts}"
 
 
 def announce(client: Redis, prefix: str, queue: str) -> None:

@@ -22,7 +22,13 @@ if sys.platform != "win32":
 
 from django_jobs import sidecars
 from django_jobs.conf import Settings, get_settings, without_password
-from django_jobs.connection import declared_queues, get_queue, queue_names, redis_urls
+from django_jobs.connection import (
+    adopter,
+    declared_queues,
+    get_queue,
+    queue_names,
+    redis_urls,
+)
 from django_jobs.exceptions import JobsError
 from django_jobs.handlers import all_handlers
 from django_jobs.outcome import Policy
@@ -164,7 +170,7 @@ def introduce(schedules: list[Schedule], queue: Queue, age: float) -> list[Call]
     """Return what tells Redis what settings and code say of a queue."""
     mine = [schedule for schedule in schedules if schedule.queue == queue.name]
     limits = str(get_settings().limits(queue.name))
-    return [queue.configure(age, limits), queue.define(project(), age, mine)]
+    return [queue.configure(age, limits, adopter(queue)), queue.define(project(), age, mine)]
 
 
 def worker_settings() -> dict[str, Any]:
@@ -174,6 +180,7 @@ def worker_settings() -> dict[str, Any]:
         "lease": settings.LEASE,
         "unknown_wait": settings.UNKNOWN_HANDLER_WAIT,
         "middleware": settings.MIDDLEWARE,
+        "release": settings.RELEASE,
         "policy": _policy("", settings),
         "policies": {name: _policy(name, settings) for name in settings.QUEUES},
         "failed_ttl": settings.FAILED_TTL,

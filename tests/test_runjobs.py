@@ -93,6 +93,16 @@ def test_an_unknown_handler_fails_at_once_when_draining(runjobs: Runjobs) -> Non
     assert record.exception == "django_jobs.exceptions.UnknownHandler"
 
 
+def test_jobs_of_a_name_from_before_run_and_pushes_take_the_new_name(
+    runjobs: Runjobs, ledger: Path
+) -> None:
+    old, new = push_job("test.former", check=False), push_job("test.former")
+    records = [get_queue().job(id) for id in (old, new)]
+    assert [record and record.handler for record in records] == ["test.former", "test.renamed"]
+    drain(runjobs)
+    assert ran(ledger) == Counter([old, new])
+
+
 def test_a_job_that_kills_its_worker_ends_as_failed_and_its_neighbours_run(
     runjobs: Runjobs, ledger: Path
 ) -> None:

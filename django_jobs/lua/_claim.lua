@@ -14,12 +14,13 @@ local function inspect(root, id)
 end
 
 -- What is not a job ends among the failed under a name made from its bytes; the same bytes
--- once more add nothing to the job that was made of them.
+-- once more add nothing to the job that was made of them. Returns the name if it is new.
 local function bury_garbage(root, bytes, now)
   local id = 'garbage-' .. redis.sha1hex(bytes)
   if redis.call('EXISTS', job_key(root, id)) == 1 then return end
   redis.call('HSET', job_key(root, id), 'payload', bytes:sub(1, 4096), 'enqueued_at', now)
   bury(root, id, 'Garbage', now)
+  return id
 end
 
 -- An id that stands there but is no job to run: stale after a cancel or fail, twice, garbage.
