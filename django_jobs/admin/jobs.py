@@ -37,7 +37,7 @@ TITLES = {
     "running": gettext_lazy("Running jobs"),
     "succeeded": gettext_lazy("Succeeded jobs"),
 }
-JOB_ID = re.compile(r"[0-9a-f]{32,40}\Z")
+JOB_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from django_jobs.task_backend.options import Defaults, problems
 from django_jobs.task_backend.plan import Plan, handler_options, job_options
 from django_jobs.task_backend.results import of_push, of_record
 from django_jobs.task_backend.running import task_handler
-from django_jobs.task_backend.wire import ID, changes_of, decode, mark
+from django_jobs.task_backend.wire import MARK, changes_of, decode, mark
 
 
 class Engine:
@@ -148,7 +148,7 @@ class Engine:
 
     def _find(self, id: str) -> JobRecord | None:
         """Return the job of this id; which queue it is in, its mark says."""
-        wanted = id[ID:]
+        wanted = id[-MARK:]
         own = [name for name in self.queues if mark(name) == wanted]
         for name in own or [name for name in queue_names() if mark(name) == wanted]:
             if (record := get_queue(name).job(id)) is not None:

@@ -11,7 +11,7 @@ from django_jobs.job import Claimed, decode_payload
 from django_jobs.outcome import Outcome
 from django_jobs.record import Attempt, JobRecord
 from django_jobs.task_backend.framework import Framework
-from django_jobs.task_backend.wire import ID, MARK, begun, changed, decode, read_call
+from django_jobs.task_backend.wire import changed, decode, made_at, read_call
 
 STATUS = {
     "active": "READY",
@@ -97,10 +97,8 @@ def _set(result: Any, **facts: Any) -> Any:
 
 def enqueued(id: str, pushed_at: datetime | None) -> datetime | None:
     """Return when a task was enqueued: when its id was made, unless that clock is ahead of Redis'."""
-    if len(id) != ID + MARK:  # not pushed as a task
-        return moment(pushed_at)
-    made = begun(id)
-    return moment(min(made, pushed_at) if pushed_at else made)
+    known = [at for at in (made_at(id), pushed_at) if at is not None]
+    return moment(min(known, default=None))
 
 
 def moment(at: datetime | None) -> datetime | None:

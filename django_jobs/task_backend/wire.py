@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -14,24 +15,27 @@ from django_jobs.exceptions import PayloadError
 from django_jobs.job import check_keys, new_id
 from django_jobs.task_backend.options import errors_of
 
-ID, MARK = 32, 8  # digits of a job's id; of the mark of its queue that a task's has besides
 CHANGED = b'{"using":'  # how the payload of a task begins that differs
+UUID = re.compile(
+    r"[0-9a-f]{12}7[0-9a-f]{19}\Z"
+)  # of version 7: the first 12 digits are a time in ms
+MARK = 4  # digits: 58 random bits are left
 
 
 @lru_cache(maxsize=4096)
 def mark(queue: str) -> str:
-    """Return what ids of a queue's tasks end with; a name may be longer than an id may be."""
+    """Return what the ids of a queue's tasks end with; few queues, if any, share a mark."""
     return hashlib.blake2s(queue.encode(), digest_size=MARK // 2).hexdigest()
 
 
 def new_task_id(queue: str) -> str:
-    """Return a new id that leads to its queue."""
-    return new_id() + mark(queue)
+    """Return a new job id that leads to its queue."""
+    return new_id()[:-MARK] + mark(queue)
 
 
-def begun(id: str) -> datetime:
-    """Return when an id was made, by the clock of whoever made it."""
-    return datetime.fromtimestamp(int(id[:12], 16) / 1000, UTC)
+def made_at(id: str) -> datetime | None:
+    """Return when an id was made, by the clock of whoever made it; None if it does not say."""
+    return datetime.fromtimestamp(int(id[:12], 16) / 1000, UTC) if UUID.match(id) else None
 
 
 def _refuse(value: object) -> None:

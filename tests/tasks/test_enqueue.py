@@ -45,7 +45,7 @@ def test_an_id_finds_its_queue_by_itself(queue: str) -> None:
     results = [work.echo.using(queue_name=name).enqueue(name) for name in ("other", queue)]
     assert [default.get_result(result.id).args for result in results] == [["other"], [queue]]
     assert len(results[1].id) <= 64
-    for id in ("123", "", "0" * 40, results[0].id[:32], "é" * 40):
+    for id in ("123", "", "0" * 32, results[0].id[:-1], "é" * 32):
         with pytest.raises(FRAMEWORK.missing):
             default.get_result(id)
 
