@@ -18,6 +18,7 @@ NAME = re.compile(r"[^\s:]{1,200}\Z")
 Errors = type[BaseException] | tuple[type[BaseException], ...]
 
 _registry: dict[str, "Handler"] = {}
+resolvers: list[Callable[[str, bytes], "Handler | None"]] = []  # asked for names nobody registered
 _by_alias: dict[str, "Handler"] = {}
 
 
@@ -91,7 +92,8 @@ def handler(
     """
     _check_name(name)
     try:
-        _check(name, options)
+        check_options(options)
+        _check_aliases(name, options.get("aliases", ()))
         _check_schedule(name, options)
     except (TypeError, ValueError) as error:
         raise OptionError(f"Handler {name!r}: {error}") from error
@@ -129,7 +131,8 @@ def _check_name(name: object) -> None:
         )
 
 
-def _check(name: str, options: HandlerOptions) -> None:
+def check_options(options: HandlerOptions) -> None:
+    """Raise ValueError, or TypeError, for an option that is wrong."""
     if unknown := sorted(set(options) - set(HandlerOptions.__annotations__)):
         known = ", ".join(HandlerOptions.__annotations__)
         raise ValueError(f"there is no option {', '.join(unknown)}. The options are {known}.")
@@ -143,7 +146,6 @@ def _check(name: str, options: HandlerOptions) -> None:
         raise ValueError(f"backoff {problem}.")
     _check_errors("retry_on", options.get("retry_on") or ())
     _check_errors("fail_on", options.get("fail_on", ()))
-    _check_aliases(name, options.get("aliases", ()))
     limit = options.get("retry_for")
     if isinstance(limit, list | tuple) or callable(limit) or backoffs.problem(limit):
         raise ValueError(f"retry_for is {limit!r}, not a number of seconds, or a timedelta.")
@@ -199,16 +201,19 @@ def check_result_ttl(value: object) -> float | None:
     raise ValueError(f"result_ttl is {value!r}, not a number of seconds from 0 on.")
 
 
-def get_handler(name: str) -> Handler:
-    """Return the handler that has, or had, this name.
+def get_handler(name: str, payload: bytes = b"") -> Handler:
+    """Return the handler that has, or had, this name, for this payload (JSON).
 
     Raises UnknownHandler with the nearest names.
     """
-    if found := _registry.get(name) or _by_alias.get(name):
-        return found
-    near = difflib.get_close_matches(name, _registry, n=3, cutoff=0.5)
-    known = f"Did you mean {', '.join(near)}?" if near else _what_is_known()
-    raise UnknownHandler(f"No handler is registered as {name!r}. {known}")
+    found = _registry.get(name) or _by_alias.get(name)
+    for resolve in resolvers:
+        found = found or resolve(name, payload)
+    if found is None:
+        near = difflib.get_close_matches(name, _registry, n=3, cutoff=0.5)
+        known = f"Did you mean {', '.join(near)}?" if near else _what_is_known()
+        raise UnknownHandler(f"No handler is registered as {name!r}. {known}")
+    return found
 
 
 def _what_is_known() -> str:

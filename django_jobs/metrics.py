@@ -50,8 +50,8 @@ class Metrics:
         if not self._runs or (now < self._due and not last):
             return []
         self._due = now + EVERY
-        runs, self._runs = self._runs, {}
-        return [queues[queue].count(_numbers(counted)) for queue, counted in runs.items()]
+        names = [name for name in self._runs if name in queues]
+        return [queues[name].count(_numbers(self._runs.pop(name))) for name in names]
 
 
 def _numbers(runs: Counter[Run]) -> Counter[str]:

@@ -108,14 +108,29 @@ def new_job(
     PayloadError, PayloadTooLarge, and OptionError (a ValueError) for a bad option.
     """
     text = encode_payload(payload, handler=handler, queue=queue, limit=limit)
+    return encoded_job(
+        new_id(), text, handler=handler, queue=queue, max_attempts=max_attempts, options=options
+    )
+
+
+def encoded_job(
+    id: str,
+    payload: str,
+    *,
+    handler: str,
+    queue: str,
+    max_attempts: int = MAX_ATTEMPTS,
+    options: JobOptions,
+) -> NewJob:
+    """Return the job to push; its payload is JSON already. Raises OptionError."""
     if not options:
-        return NewJob(new_id(), handler, text, max_attempts=max_attempts)
+        return NewJob(id, handler, payload, max_attempts=max_attempts)
     try:
         _refuse_unknown(options)
         return NewJob(
-            new_id(),
+            id,
             handler,
-            text,
+            payload,
             due=_due(options.get("delay"), options.get("run_at")),
             expires=_expires(options),
             unique=_unique(options),

@@ -180,6 +180,15 @@ def transaction_of(using: str | None, handler: str) -> BaseDatabaseWrapper | Non
     return found.get("default") or next(iter(found.values()))
 
 
+def refuse_event_loop(function: str = "push_job", other: str = "apush_job") -> None:
+    """Raise PushError on an event loop: its thread does not own the transaction."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise PushError(f"{function} would block the event loop: use `await {other}(...)`.")
+
+
 def push_now(queue: Queue, jobs: Sequence[NewJob]) -> None:
     """Push jobs, and send `job_pushed` for each; not for one that another stands for."""
     tell_pushed(queue, jobs, queue.add(jobs))
@@ -230,15 +239,6 @@ def resolve(handler: str | Handler, options: PushOptions) -> tuple[str, Queue, i
     queue = get_queue(options.get("queue") or (found.queue if found else "default"))
     attempts = found.max_attempts if found and found.max_attempts else queue.max_attempts
     return name, queue, attempts
-
-
-def refuse_event_loop() -> None:
-    """Raise PushError on an event loop: its thread does not own the transaction."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise PushError("push_job would block the event loop: use `await apush_job(...)`.")
 
 
 def _in_test_only(connection: BaseDatabaseWrapper) -> bool:

@@ -21,7 +21,8 @@ from django_jobs import flight, grave
 from django_jobs.child import STOP_SIGNALS, Child, OpenQueue, start_child
 from django_jobs.claims import BEATS_PER_LEASE, beat_call, report_call
 from django_jobs.holding import STOP_GRACE
-from django_jobs.line import Line, checked
+from django_jobs.line import checked
+from django_jobs.lines import Lines
 from django_jobs.queue import Queue
 from django_jobs.scripts import Call
 from django_jobs.sidecars import Sidecars
@@ -66,8 +67,8 @@ class Supervisor:
         self._before_fork = before_fork
         self._introduce = introduce
         self._sidecars = Sidecars(sidecars, before_fork)
-        self._line = Line(
-            queues[0].client,
+        self._line = Lines(
+            self._queues,
             socket_timeout=BEAT_TIMEOUT,
             socket_connect_timeout=BEAT_TIMEOUT,
             retry=Retry(NoBackoff(), 0),

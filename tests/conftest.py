@@ -7,8 +7,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
+import django
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -21,6 +23,8 @@ from tests.processes import Tree, trees
 Runjobs = Callable[..., Tree]
 # The first two need settings of their own, and Chromium: see tox.ini; test_testing.py runs the third.
 collect_ignore = ["browser", "outbox", "project"]
+if django.VERSION < (6, 0) and find_spec("django_tasks") is None:
+    collect_ignore.append("tasks")  # there are none to run
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
@@ -38,13 +42,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_redis(port: int, folder: str, *words: str) -> "subprocess.Popen[bytes]":
+def start_redis(
+    port: int, folder: str, *words: str, config: tuple[str, ...] = ()
+) -> "subprocess.Popen[bytes]":
     """Start a private redis-server and wait for it."""
     binary = os.environ.get("REDIS_SERVER") or shutil.which("redis-server")
     if not binary:
         raise RuntimeError("The tests need redis-server: apt-get install redis-server")
     process = subprocess.Popen(
-        [binary, "--port", str(port), "--save", "", "--dir", folder, *words],
+        [binary, *config, "--port", str(port), "--save", "", "--dir", folder, *words],
         stdout=subprocess.DEVNULL,
     )
     client = Redis(port=port)
