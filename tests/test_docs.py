@@ -3,6 +3,7 @@
 import ast
 import configparser
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -135,7 +136,8 @@ def test_every_snippet_runs(
         elif block.language == "python":
             plain.append((block.where, block.text))
         else:
-            assert block.language in ("sh", "conf"), f"{block.where}: who runs {block.language!r}?"
+            known = ("sh", "conf", "js")  # the last is only read
+            assert block.language in known, f"{block.where}: who runs {block.language!r}?"
     site.add("settings.py", SETTINGS_END)
     site.manage("migrate", "--run-syncdb")
     site.run("-m", "tests.snippets", stdin=json.dumps(plain))
@@ -202,6 +204,17 @@ def run_example(words: list[str], site: Site) -> None:
     assert status == 0, output
 
 
+def run_pytest(words: list[str], site: Site) -> None:
+    """Run it with the plugin of this tree, be it installed or not."""
+    plugins = ("-p", "no:django_jobs", "-p", "django_jobs.pytest_plugin", "-p", "no:cacheprovider")
+    assert " passed" in site.run("-m", "pytest", *plugins, "-c", os.devnull, *words[1:])
+
+
+def run_redis_cli(words: list[str], site: Site) -> None:
+    command = ["redis-cli", "-e", "-u", os.environ["REDIS_URL"], *words[1:]]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 def make_venv(words: list[str], site: Site) -> None:
     assert words[0] == "python3"
     subprocess.run([sys.executable, *words[1:3], "--help"], check=True, capture_output=True)
@@ -225,6 +238,8 @@ def read_tox(words: list[str], site: Site) -> None:
 COMMANDS: dict[str, Callable[[list[str], Site], None]] = {
     "python manage.py ": run_manage,
     ".venv/bin/python example_project/manage.py ": run_example,
+    "pytest ": run_pytest,
+    "redis-cli ": run_redis_cli,
     "python3 -m venv .venv": make_venv,
     ".venv/bin/pip install ": install,
     "pip install ": install,
