@@ -74,6 +74,6 @@ def _numbers(runs: Counter[Run], seconds: Mapping[str, float]) -> Counter[str]:
             fields.append(f"{handler} wait:{wait}")
         for field in fields:
             numbers[field] += count
-    for handler, took in seconds.items():
-        numbers[f"{handler} took"] = round(took * 2**MICRO)
+    for handler, spent in seconds.items():
+        numbers[f"{handler} took"] = round(spent * 2**MICRO)
     return numbers
