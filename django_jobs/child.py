@@ -21,6 +21,7 @@ from django.apps import apps
 from django_jobs.claims import new_worker
 from django_jobs.flight import STARTED, FlightTable
 from django_jobs.queue import Queue
+from django_jobs.signals import worker_stopped
 from django_jobs.version import __version__
 from django_jobs.vitals import STUCK
 from django_jobs.worker import Worker, resident
@@ -125,6 +126,7 @@ def live(
         connection.close()
     settle_in(parent)
     status = Worker([open_queue(name) for name in queues], open_queue, table, pipe, options).run()
+    worker_stopped.send_robust(table.worker)
     logging.shutdown()
     sys.stdout.flush()
     os._exit(status)

@@ -41,7 +41,7 @@ LAYERS = [
     {"push", "schedules"},
     {"runner"},
     {"batches", "checks", "results", "testing"},
-    {"outbox", "prometheus"},
+    {"outbox", "prometheus", "telemetry"},
     {"operators"},
     {"models", "templatetags"},
     {"admin"},

@@ -21,6 +21,7 @@ from django_jobs.prometheus import JobsCollector
 from django_jobs.push import push_job, push_jobs
 from tests.commands import Process, Processes, end_of
 from tests.conftest import Runjobs, free_port, start_redis, wait_until
+from tests.processes import ran
 
 FIELDS = {
     "shop.send runs": 10,
@@ -209,7 +210,7 @@ def test_a_redis_away_for_longer_than_a_limit_is_ill(
     assert 'django_jobs_redis_up{redis="' in get(port, "/metrics")[1]
     redis = start_redis(redis_port, str(tmp_path))
     wait_until(lambda: status(port, "/readyz") == 200)
-    assert status(port, "/healthz?away=4") == 200
+    wait_until(lambda: status(port, "/healthz?away=2") == 200)
     redis.kill()
     redis.wait()
 
@@ -217,11 +218,12 @@ def test_a_redis_away_for_longer_than_a_limit_is_ill(
 def test_whoever_stops_is_not_ready_but_well(runjobs: Runjobs, ledger: Path) -> None:
     port = free_port()
     tree = runjobs("--metrics-port", str(port))
-    push_job("test.nap", {"seconds": 3})
+    push_job("test.nap", {"seconds": 6})
     wait_until(lambda: ledger.read_text())
     wait_until(lambda: status(port, "/readyz") == 200)
     tree.terminate()
     wait_until(lambda: status(port, "/readyz") == 503)
+    assert not ran(ledger)
     assert status(port, "/healthz") == 200
     assert tree.wait(20) == 0
     assert status(port, "/healthz") == 0
