@@ -161,13 +161,14 @@ def test_many_jobs_are_pushed_in_one_span() -> None:
 
 
 def test_baggage_comes_along_and_stays_with_the_job() -> None:
+    push_job("traced.look")
     token = context.attach(baggage.set_baggage("tenant", "acme"))
     push_job("traced.look")
     context.detach(token)
-    push_job("traced.look")
     work(look)
     work(look)
-    assert [bag for _, bag in seen] == [{"tenant": "acme"}, {}]
+    assert [bag for _, bag in seen] == [{}, {"tenant": "acme"}]
+    assert baggage.get_all() == {}
 
 
 def test_a_run_belongs_to_no_span_of_its_worker() -> None:

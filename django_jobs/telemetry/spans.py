@@ -80,7 +80,7 @@ def _running(job: Job) -> Iterator[None]:
     facts["messaging.message.id"] = job.id
     facts["messaging.django_jobs.handler"] = job.handler
     facts["messaging.django_jobs.attempt"] = job.attempt
-    context = propagate.extract(_headers(job), Context())
+    context = propagate.extract(_headers(job), Context())  # not that of the worker
     pushed = trace.get_current_span(context).get_span_context()
     links = [Link(pushed)] if pushed.is_valid else []
     token = contexts.attach(context)  # its baggage too
