@@ -4,6 +4,7 @@ import difflib
 import logging
 import shutil
 import signal
+import socket
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db import connections
+from django.utils.module_loading import import_string
 from redis.exceptions import RedisError, ResponseError
 
 if sys.platform != "win32":
@@ -37,6 +39,7 @@ from django_jobs.schedule import Schedule
 from django_jobs.schedules import all_schedules, project
 from django_jobs.scripts import Call
 from django_jobs.supervisor import Supervisor
+from django_jobs.vitals import Vitals
 from django_jobs.worker_options import WorkerOptions
 
 HEAVIEST = 1_000_000
@@ -151,8 +154,14 @@ def make_supervisor(
     grow: bool,
     processes: int,
     shutdown_timeout: float,
+    metrics_port: int | None,
 ) -> Supervisor:
-    """Return the supervisor for some queues; with `grow`, for those that appear later too."""
+    """Return the supervisor for some queues; with `grow`, for those that appear later too.
+
+    Raises ValueError or OSError if it cannot serve its metrics.
+    """
+    vitals = Vitals()
+    metrics = [metrics_server(metrics_port, vitals)] if metrics_port else []
     return Supervisor(
         queues,
         get_queue,
@@ -162,8 +171,22 @@ def make_supervisor(
         discover=all_queue_names if grow else None,
         before_fork=connections.close_all,
         introduce=partial(introduce, all_schedules()),
-        sidecars=sidecars.installed,
+        sidecars=[*sidecars.installed, *metrics],
+        vitals=vitals,
     )
+
+
+def metrics_server(port: int, vitals: Vitals) -> sidecars.Function:
+    """Return what serves metrics and probes beside the workers."""
+    try:
+        serve = import_string("django_jobs.prometheus.server.serve")
+    except ImportError as error:
+        raise ValueError(
+            f"--metrics-port needs prometheus-client ({error}): install"
+            " django-redis-jobs[prometheus]."
+        ) from error
+    socket.create_server(("", port)).close()  # what keeps the sidecar from it is said here, once
+    return partial(serve, port, vitals)
 
 
 def introduce(schedules: list[Schedule], queue: Queue, age: float) -> list[Call]:

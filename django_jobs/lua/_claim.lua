@@ -2,12 +2,12 @@
 
 -- The job behind an id, or nil: garbage is what is no id of ours, or has no hash of a job. What
 -- few jobs have is read if `more` says that there is any of it.
-local LISTED, EXPIRES, UNIQUE = 6, 7, 8
+local LISTED, EXPIRES, UNIQUE = 7, 8, 9
 local function inspect(root, id)
   if #id > 64 or not id:find('^[%w_.:-]+$') then return nil end
   local job = job_fields(root, id, 'state', 'handler', 'payload', 'enqueued_at', 'token', 'attempts', 'max_attempts', 'more')
   if job and job[8] then
-    job.more = redis.call('HMGET', job_key(root, id), 'timeout', 'priority', 'unknown_since', 'due_at', 'result_ttl',
+    job.more = redis.call('HMGET', job_key(root, id), 'timeout', 'priority', 'unknown_since', 'due_at', 'result_ttl', 'trace',
       'listed', 'expires_at', 'unique_start')
   end
   return job
