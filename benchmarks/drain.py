@@ -26,12 +26,23 @@ def bare_loop(rig: Rig, loop: Callable[..., None], count: int) -> Callable[[], f
 def drain(
     rig: Rig, handler: str, count: int, *words: str, share: float = 1.0
 ) -> Callable[[], float]:
-    """Return what measures `runjobs`: jobs per second from the first run to `share` of all."""
+    """Return what measures `runjobs` on jobs of a handler; see `drained`."""
     from django_jobs import push_jobs
+
+    def fill(count: int) -> None:
+        push_jobs(handler, [{"n": number} for number in range(count)])
+
+    return drained(rig, fill, count, *words, share=share)
+
+
+def drained(
+    rig: Rig, fill: Callable[[int], None], count: int, *words: str, share: float = 1.0
+) -> Callable[[], float]:
+    """Return what measures `runjobs`: jobs per second from the first run to `share` of all."""
 
     def measure() -> float:
         rig.clear()
-        push_jobs(handler, [{"n": number} for number in range(count)])
+        fill(count)
         with rig.workers("--queues", "default", *words):
             began = rig.wait_for(1, count)
             seen = rig.ran(count)

@@ -1,7 +1,10 @@
-"""Tells Django about the app: finds the handlers, registers the checks."""
+"""Tells Django about the app: finds the handlers and tasks, registers the checks."""
+
+from contextlib import suppress
 
 from django.apps import AppConfig
-from django.utils.module_loading import autodiscover_modules
+from django.conf import settings
+from django.utils.module_loading import autodiscover_modules, import_string
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs import checks
@@ -15,6 +18,9 @@ class JobsConfig(AppConfig):
     verbose_name = _("Background jobs")
 
     def ready(self) -> None:
-        """Register the checks, and import `jobs` of every installed app."""
+        """Register the checks; import `jobs` of every installed app, and what runs tasks."""
         checks.register_all()
         autodiscover_modules("jobs")
+        for backend in getattr(settings, "TASKS", {}).values():
+            with suppress(ImportError):  # Django names it where it is used
+                import_string(backend["BACKEND"])

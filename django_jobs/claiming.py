@@ -111,6 +111,7 @@ class Claiming:
         (reply, order, room), self._answer = self._answer, None
         answer = read_claim(reply, order)
         for claimed in answer.jobs:
+            claimed.worker = self.id
             self._holding.add(claimed)
         if answer.jobs:
             self.hungry = answer.left or len(answer.jobs) == room

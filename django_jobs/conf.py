@@ -14,7 +14,7 @@ from django.core.signals import setting_changed
 from redis import ConnectionPool
 
 from django_jobs import backoff, keys, routes
-from django_jobs.handlers import check_max_attempts
+from django_jobs.handlers import NAME, check_max_attempts
 from django_jobs.job import MAX_ATTEMPTS
 from django_jobs.limits import Limits, check_concurrency, check_rate
 from django_jobs.redact import NAMES, Redactor
@@ -32,13 +32,13 @@ RANGES: dict[str, tuple[float, int, str]] = {
 }
 OF_A_QUEUE = (
     *("MAX_ATTEMPTS", "BACKOFF", "TIMEOUT", "FAILED_TTL", "RESULT_TTL"),
-    *("CONCURRENCY", "RATE_LIMIT"),
+    *("CONCURRENCY", "RATE_LIMIT", "HANDLER"),
 )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What JOBS says. Per queue the last seven may be given too, and a URL."""
+    """What JOBS says. Per queue the last eight may be given too, and a URL."""
 
     URL: str = ""
     PREFIX: str = "jobs"
@@ -50,6 +50,7 @@ class Settings:
     MIDDLEWARE: Sequence[str] = ()  # dotted paths
     REDACT: Sequence[str] = NAMES
     OUTBOX_FALLBACK: bool = True
+    RELEASE: str = ""  # of the project's code, for whoever looks at workers
     MAX_ATTEMPTS: int = MAX_ATTEMPTS
     BACKOFF: backoff.Backoff | None = None
     TIMEOUT: float | None = None  # seconds
@@ -57,6 +58,7 @@ class Settings:
     RESULT_TTL: float = 0  # seconds
     CONCURRENCY: int | None = None  # jobs of a queue that run at once, over all workers
     RATE_LIMIT: str | None = None  # jobs of a queue that begin in a time: see Limits
+    HANDLER: str | None = None  # of what other programs push straight into Redis
 
     def of_queue(self, queue: str, name: str) -> Any:
         """Return a queue's own value of a setting, else the one for all queues."""
@@ -202,6 +204,16 @@ def _check_names(value: object) -> None:
             raise ValueError(f"{name!r} is no name.")
 
 
+def _check_release(value: object) -> None:
+    if not isinstance(value, str) or len(value) > 100 or not value.isprintable():
+        raise ValueError(f"{value!r} is not a text of up to 100 characters.")
+
+
+def _check_handler(value: object) -> None:
+    if value is not None and not (isinstance(value, str) and NAME.match(value)):
+        raise ValueError(f"{value!r} is not the name of a handler.")
+
+
 def _check_switch(value: object) -> None:
     if not isinstance(value, bool):
         raise ValueError(f"{value!r} is neither True nor False.")
@@ -214,6 +226,8 @@ CHECKS: dict[str, Callable[[Any], object]] = {
     "SCHEDULES": _check_schedules,
     "REDACT": _check_names,
     "MIDDLEWARE": _check_names,
+    "HANDLER": _check_handler,
+    "RELEASE": _check_release,
     "OUTBOX_FALLBACK": _check_switch,
 }
 

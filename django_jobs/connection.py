@@ -36,6 +36,8 @@ RETRIES: dict[str, Any] = {
     "max_connections": 1000,
 }
 
+_asked_for: dict[tuple[str, int], None] = {}  # URLs, without embedded ones, and slots
+
 
 def get_queue(name: str = "default") -> Queue:
     """Return a queue of this project. Raises ValueError for a name no queue can have."""
@@ -47,9 +49,25 @@ def get_client(url: str, key: str = "") -> Redis:
 
     In a cluster it is that of the node that has a key, or else the key of all queues' names.
     """
-    if url.startswith(routes.CLUSTER):
-        return _client_of_slot(url, routes.slot_of(key or keys.queues(get_settings().PREFIX)))
-    return _client_of_master(url) if url.startswith(routes.SENTINEL) else _client(_resolve(url))
+    found = _resolve(url)
+    slot = routes.slot_of(key or keys.queues(get_settings().PREFIX)) if _is_cluster(url) else 0
+    _asked_for[found, slot] = None
+    return _client_of(found, slot)
+
+
+def all_clients() -> list[Redis]:
+    """Return a client of each Redis that this process has asked for, whatever settings say now."""
+    return [_client_of(*one) for one in _asked_for]
+
+
+def _client_of(url: str, slot: int) -> Redis:
+    if _is_cluster(url):
+        return _client_of_slot(url, slot)
+    return _client_of_master(url) if url.startswith(routes.SENTINEL) else _client(url)
+
+
+def _is_cluster(url: str) -> bool:
+    return url.startswith(routes.CLUSTER)
 
 
 def async_client(queue: str) -> AsyncRedis:
@@ -91,7 +109,7 @@ def declared_queues() -> set[str]:
 @cache
 def _queue(name: str, prefix: str) -> Queue:
     settings = get_settings()
-    url, in_cluster = settings.url(name), settings.url(name).startswith(routes.CLUSTER)
+    url, in_cluster = settings.url(name), _is_cluster(settings.url(name))
     return Queue(
         name,
         get_client(url, keys.root(prefix, name, cluster=in_cluster)),
@@ -102,6 +120,16 @@ def _queue(name: str, prefix: str) -> Queue:
         lease=settings.LEASE,
         announce=lambda queue: announce(get_client(url), prefix, queue),
     )
+
+
+def adopter(queue: Queue) -> str:
+    """Return the handler of what other programs push to a queue, and its attempts; "" for none."""
+    name = get_settings().of_queue(queue.name, "HANDLER")
+    if name is None:
+        return ""
+    handler = all_handlers().get(name)
+    attempts = handler.max_attempts if handler else None
+    return f"{name} {attempts or queue.max_attempts}"
 
 
 def announce(client: Redis, prefix: str, queue: str) -> None:

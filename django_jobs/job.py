@@ -16,7 +16,7 @@ T = TypeVar("T")
 ProgressFunction = Callable[["Job", float, str], None]
 
 MAX_ATTEMPTS = 5
-NOTHING_MORE = (None,) * 5
+NOTHING_MORE = (None,) * 6
 
 _encode = DjangoJSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
@@ -76,6 +76,7 @@ class Claimed:
 
     __slots__ = (
         "attempt",
+        "ended",
         "enqueued_ms",
         "handler",
         "id",
@@ -90,14 +91,16 @@ class Claimed:
         "timeout",
         "token",
         "took",
+        "trace",
         "unknown_ms",
         "waited_ms",
+        "worker",
     )
 
     def __init__(self, queue: str, row: list[Any], now: int) -> None:
         """Read one row of a claim's answer; `now` is the server's clock in ms."""
         _, handler, raw, enqueued, token, attempt, most, id, *more = row
-        timeout, priority, unknown, due, keep = more or NOTHING_MORE
+        timeout, priority, unknown, due, keep, trace = more or NOTHING_MORE
         self.queue = queue
         self.id = str(id, "ascii")
         self.handler = str(handler or b"", "utf-8", "replace")
@@ -111,10 +114,15 @@ class Claimed:
         self.unknown_ms = now - _number(unknown, now) if unknown else 0
         self.waited_ms = now - (_number(due, now) if due else self.enqueued_ms)
         self.result_ttl = _number(keep, 0) / 1000 if keep else None
+        self.trace: bytes | None = trace  # JSON: see NewJob
         self.took = 0.0  # seconds of the run; first the moment (monotonic) it began
         self.slot = -1
         self.lost = False
         self.stopped = False  # somebody asked to stop the run
+        self.worker = ""
+        self.ended: Callable[[Claimed, Any], None] | None = (
+            None  # told of the outcome once it is recorded
+        )
 
     def job(self, progress: ProgressFunction | None = None) -> Job:
         """Return the job for its handler. Raises PayloadError if its payload is not JSON."""
@@ -152,15 +160,17 @@ def new_id() -> str:
     return f"{milliseconds << 80 | 7 << 76 | variant:032x}"
 
 
-def encode_payload(payload: Any, *, handler: str, queue: str, limit: int) -> str:
+def encode_payload(
+    payload: Any, *, handler: str, queue: str, limit: int, encode: Callable[[Any], str] = _encode
+) -> str:
     """Return the payload as JSON.
 
     Raises PayloadError for what is not JSON (NaN and keys that are not strings too),
     PayloadTooLarge above `limit` bytes.
     """
     try:
-        text = _encode(payload)
-        _check_keys(payload)
+        text = encode(payload)
+        check_keys(payload)
         size = len(text) if text.isascii() else len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise PayloadError(
@@ -183,15 +193,15 @@ def decode_payload(raw: bytes) -> Any:
         raise PayloadError(f"The payload is not JSON: {error}.") from error
 
 
-def _check_keys(value: Any) -> None:
+def check_keys(value: Any) -> None:
     """Raise TypeError for a key that JSON would silently turn into a string."""
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise TypeError(f"key {key!r} is not a string")
             if isinstance(item, dict | list | tuple):
-                _check_keys(item)
+                check_keys(item)
     elif isinstance(value, list | tuple):
         for item in value:
             if isinstance(item, dict | list | tuple):
-                _check_keys(item)
+                check_keys(item)

@@ -49,6 +49,7 @@ class NewJob:
     limit_key: str = ""
     limit: int = 1
     batch: str = ""
+    trace: str = ""  # JSON: the headers of the trace in which it is pushed
     callback: str = ""  # on_complete, on_success, on_failure: the job follows the batch
     tombstone: int = 0  # ms for which the id is known when the job has ended
     seal: tuple[str | int, ...] = ()  # no job: what is said of the batch whose id this has
@@ -68,7 +69,8 @@ class NewJob:
             fields += ["max_attempts", self.max_attempts]
         both = self._both()
         options = both + self._options()
-        if rare := both + self._times():
+        trace = ["trace", self.trace] if self.trace else []
+        if rare := [*both, *self._times(), *trace]:
             fields += [*rare, "more", 1]  # that there is something which few jobs have
         return options, fields
 
@@ -108,14 +110,29 @@ def new_job(
     PayloadError, PayloadTooLarge, and OptionError (a ValueError) for a bad option.
     """
     text = encode_payload(payload, handler=handler, queue=queue, limit=limit)
+    return encoded_job(
+        new_id(), text, handler=handler, queue=queue, max_attempts=max_attempts, options=options
+    )
+
+
+def encoded_job(
+    id: str,
+    payload: str,
+    *,
+    handler: str,
+    queue: str,
+    max_attempts: int = MAX_ATTEMPTS,
+    options: JobOptions,
+) -> NewJob:
+    """Return the job to push; its payload is JSON already. Raises OptionError."""
     if not options:
-        return NewJob(new_id(), handler, text, max_attempts=max_attempts)
+        return NewJob(id, handler, payload, max_attempts=max_attempts)
     try:
         _refuse_unknown(options)
         return NewJob(
-            new_id(),
+            id,
             handler,
-            text,
+            payload,
             due=_due(options.get("delay"), options.get("run_at")),
             expires=_expires(options),
             unique=_unique(options),

@@ -51,7 +51,7 @@ def find_handler(claimed: Claimed, wait: float) -> Handler | Outcome:
     For `wait` seconds since it was first missed, the job is left to other workers.
     """
     try:
-        return get_handler(claimed.handler)
+        return get_handler(claimed.handler, claimed.raw)
     except UnknownHandler as error:
         if claimed.unknown_ms < wait * 1000:
             return UNKNOWN

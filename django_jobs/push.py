@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Unpack, cast
 
 from asgiref.sync import sync_to_async
@@ -86,6 +87,15 @@ class Carrier:
 carrier = Carrier()
 
 
+def plainly(queue: Queue, jobs: Sequence[NewJob]) -> AbstractContextManager[Sequence[NewJob]]:
+    """Add nothing to a push."""
+    return nullcontext(jobs)
+
+
+# Goes around each push, at the caller's line; telemetry installs its own.
+around: Callable[[Queue, Sequence[NewJob]], AbstractContextManager[Sequence[NewJob]]] = plainly
+
+
 def last_push(connection: BaseDatabaseWrapper) -> Push | None:
     """Return the last push that waits for this connection's commit."""
     hooks = (hook for _, hook, *_ in reversed(connection.run_on_commit))
@@ -137,10 +147,11 @@ def send(queue: Queue, jobs: Sequence[NewJob], using: str | None, handler: str) 
     connection = transaction_of(using, handler)
     if not jobs:
         return
-    if connection is not None:
-        carrier.on_commit(connection, queue, jobs)
-    else:
-        carrier.at_once(using, queue, jobs)
+    with around(queue, jobs) as ready:
+        if connection is not None:
+            carrier.on_commit(connection, queue, ready)
+        else:
+            carrier.at_once(using, queue, ready)
 
 
 async def apush_job(
@@ -178,6 +189,15 @@ def transaction_of(using: str | None, handler: str) -> BaseDatabaseWrapper | Non
             " transaction. Say whose commit decides: using=..."
         )
     return found.get("default") or next(iter(found.values()))
+
+
+def refuse_event_loop(function: str = "push_job", other: str = "apush_job") -> None:
+    """Raise PushError on an event loop: its thread does not own the transaction."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise PushError(f"{function} would block the event loop: use `await {other}(...)`.")
 
 
 def push_now(queue: Queue, jobs: Sequence[NewJob]) -> None:
@@ -230,15 +250,6 @@ def resolve(handler: str | Handler, options: PushOptions) -> tuple[str, Queue, i
     queue = get_queue(options.get("queue") or (found.queue if found else "default"))
     attempts = found.max_attempts if found and found.max_attempts else queue.max_attempts
     return name, queue, attempts
-
-
-def refuse_event_loop() -> None:
-    """Raise PushError on an event loop: its thread does not own the transaction."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise PushError("push_job would block the event loop: use `await apush_job(...)`.")
 
 
 def _in_test_only(connection: BaseDatabaseWrapper) -> bool:

@@ -33,6 +33,12 @@ ROUND = 10  # scripts sent together: the client's timeout counts for all that it
 PAGE = 100
 
 
+def run_in_rounds(client: Redis, calls: Sequence[Call]) -> list[Any]:
+    """Send calls that may be very many, in several round trips. Raises RedisError."""
+    rounds = (calls[i : i + ROUND] for i in range(0, len(calls), ROUND))
+    return [reply for some in rounds for reply in run_many(client, some)]
+
+
 class Queue(Scheduling):
     """A queue by its name, on one Redis.
 
@@ -86,7 +92,7 @@ class Queue(Scheduling):
         """
         try:
             self.announce()
-            return self.pushed(self._push_many(self.push_calls(jobs)))
+            return self.pushed(run_in_rounds(self.client, self.push_calls(jobs)))
         except (RedisError, OSError) as error:
             raise self.push_error(jobs, error) from error
 
@@ -286,10 +292,6 @@ class Queue(Scheduling):
                 " of the same unique key waits or runs. Cancel that one first, or discard this."
             )
         return bool(answer == 1)
-
-    def _push_many(self, calls: Sequence[Call]) -> list[Any]:
-        rounds = (calls[i : i + ROUND] for i in range(0, len(calls), ROUND))
-        return [reply for some in rounds for reply in run_many(self.client, some)]
 
     def _settle_error(self, worker: str, claimed: Claimed, error: BaseException) -> Call:
         why = Failure.of(error, worker)

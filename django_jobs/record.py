@@ -45,6 +45,7 @@ class Attempt:
     at: datetime | None
     worker: str
     traceback: str = ""
+    began_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class JobRecord:
             expires_at=moment(number("expires_at")),
             timeout=number("timeout") / 1000 or None,
             exception=_text(fields.get("exception", b"")),
-            worker=worker,
+            worker=worker or _text(fields.get("worker", b"")),
             progress=_text(fields.get("progress", b"")),
             result=fields.get("result", b""),
             group=_text(fields.get("group", b"")),
@@ -154,6 +155,7 @@ def _errors(fields: dict[str, bytes]) -> tuple[Attempt, ...]:
                 at=moment(error.get("time")),
                 worker=str(error.get("worker", "")),
                 traceback=_text(fields.get(f"traceback:{token}", b"")),
+                began_at=moment(error.get("began")),
             )
         )
     return tuple(found)

@@ -71,6 +71,8 @@ class Settling:
             if answer == 1 and outcome is not None:
                 if not silent:
                     tell(claimed, outcome)
+                if claimed.ended is not None:
+                    claimed.ended(claimed, outcome)
             elif answer == -1:
                 log.warning(
                     "Job %s of queue %s was given to another worker; its outcome is dropped.",

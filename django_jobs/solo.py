@@ -73,6 +73,8 @@ class Solo:
             self._abandon()
             raise
         line.release()
+        for claimed in answer.jobs:
+            claimed.worker = self.id
         return answer.jobs[0] if answer.jobs else None
 
     def close(self, *settles: Call) -> list[Any]:

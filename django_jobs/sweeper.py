@@ -15,8 +15,6 @@ from django_jobs.settling import tell_recovered
 Apply = Callable[[Any], None]
 Mine = Callable[[Queue, str, list[tuple[str, str]]], None]  # queue, worker, its ids and tokens
 
-WHY = Failure.of(WorkerLost("Its worker's lease ran out."), "")
-
 
 class Sweeper:
     """Looks every beat, a bounded number of jobs at a time; on at once when one is dead."""
@@ -39,7 +37,8 @@ class Sweeper:
         """Return what to send now: taking back what was found, and the next look if due."""
         calls: list[tuple[Call, Apply]] = []
         for queue, found in self._orphans:
-            calls.append((queue.recover(found, WHY), _Recovered(queue, found)))
+            why = Failure.of(WorkerLost("Its worker's lease ran out."), _text(found[0][2]))
+            calls.append((queue.recover(found, why), _Recovered(queue, found)))
         self._orphans = []
         now = time.monotonic()
         if look and now >= self.due:
@@ -55,8 +54,8 @@ class Sweeper:
             self._cursors[queue.name] = cursor
             found = orphans(flat)
             lost = [orphan for orphan in found if orphan[2] != worker]
-            if lost:
-                self._orphans.append((queue, lost))
+            for owner in {orphan[2] for orphan in lost}:
+                self._orphans.append((queue, [orphan for orphan in lost if orphan[2] == owner]))
             if dead or (lost and cursor != b"0"):
                 self.due = 0.0
             self._mine(

@@ -50,6 +50,20 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
 JOBS: dict[str, object] = {"LEASE": 3}
+BACKEND_OF_TASKS = "django_jobs.task_backend.JobsBackend"
+TASKS: dict[str, dict[str, object]] = {
+    "default": {"BACKEND": BACKEND_OF_TASKS, "QUEUES": []},
+    "commit": {
+        "BACKEND": BACKEND_OF_TASKS,
+        "QUEUES": ["default"],
+        "OPTIONS": {"ENQUEUE_ON_COMMIT": True},
+    },
+    "off": {"BACKEND": BACKEND_OF_TASKS, "OPTIONS": {"RESULT_TTL": 0}},
+    "again": {
+        "BACKEND": BACKEND_OF_TASKS,
+        "OPTIONS": {"RETRY_ON": ["builtins.ValueError"], "MAX_ATTEMPTS": 2, "BACKOFF": 0},
+    },
+}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -1,6 +1,9 @@
 """The layers, the budgets, and a header in every script."""
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -31,7 +34,7 @@ LAYERS = [
         "limits",
     },
     {"conf", "options", "record", "scripts"},
-    {"line", "schedule", "spread"},
+    {"line", "schedule", "spread", "vitals"},
     {"claims", "lines"},
     {"solo", "settle"},
     {"scheduling"},
@@ -50,11 +53,11 @@ LAYERS = [
     {"supervisor"},
     {"connection"},
     {"push", "schedules"},
-    {"runner"},
+    {"ageing", "runner"},
     {"batches", "checks", "results", "testing"},
-    {"outbox"},
-    {"operators"},
-    {"models", "templatetags"},
+    {"outbox", "prometheus", "telemetry"},
+    {"operators", "pytest_plugin"},
+    {"models", "task_backend", "templatetags"},
     {"admin"},
     {"apps", "__init__"},
 ]
@@ -111,6 +114,28 @@ def test_scripts(path: Path) -> None:
     assert any(line.startswith("-- KEYS: ") for line in header)
     assert any(line.startswith("-- Returns: ") for line in header)
     assert len(code) <= 30
+
+
+def test_only_the_task_backend_needs_tasks() -> None:
+    """Every other module imports where there are none: on Django 5.2 without django-tasks."""
+    names = [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for path in PACKAGE.rglob("*.py")
+        if "task_backend" not in path.parts
+    ]
+    code = (
+        "import sys, importlib, django; sys.modules.update({'django.tasks': None, 'django_tasks': None});"
+        f"django.setup(); [importlib.import_module(name) for name in {names}];"
+        "assert 'django_jobs.task_backend.native' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_guards_see_every_way_to_import() -> None:

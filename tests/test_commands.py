@@ -325,6 +325,7 @@ def test_stats_counts_every_queue_in_a_table_and_as_json(client: Redis) -> None:
     push_job("test.quick", delay=60)
     get_queue().pause()
     none = {"active": 0, "processing": 0, "scheduled": 0, "failed": 0, "paused": False}
+    none |= {"concurrency": None, "rate": None}
     counts = json.loads(run("stats", "--json"))
     waits = {name: row.pop("oldest_wait") for name, row in counts.items()}
     assert waits["default"] == 0 < waits["a-queue-with-a-name-that-is-rather-long"] < 60

@@ -2,6 +2,7 @@
 
 import hashlib
 import multiprocessing
+import re
 import time
 from typing import Any
 
@@ -427,7 +428,7 @@ def scrub(value: Any) -> Any:
             for key, item in value.items()
         }
     if isinstance(value, bytes) and value.startswith(b'{"time":'):
-        return b'{"time":NOW' + value[value.index(b",") :]
+        return re.sub(rb":[1-9]\d+,", b":NOW,", value)
     return value
 
 
@@ -454,7 +455,7 @@ def now(client: Redis) -> float:
     return float(seconds * 1000 + micros / 1000)
 
 
-ERROR = b'{"time":NOW,"exception": "ValueError", "message": "no", "worker": "w1"}'
+ERROR = b'{"time":NOW,"began":NOW,"exception": "ValueError", "message": "no", "worker": "w1"}'
 FAILED_1 = {b"error:1": ERROR, b"traceback:1": b"Traceback"}
 
 

@@ -18,7 +18,9 @@ from django_jobs.claims import beat_call, claim_call, new_worker
 from django_jobs.flight import FlightTable
 from django_jobs.line import run
 from django_jobs.queue import Queue
+from django_jobs.record import Attempt
 from django_jobs.signals import job_failed, job_recovered, job_retried, job_started, job_succeeded
+from django_jobs.sweeper import Sweeper
 from django_jobs.worker import RECYCLE, Worker
 from django_jobs.worker_options import WorkerOptions
 from tests.conftest import wait_until
@@ -348,3 +350,20 @@ def test_a_connection_that_cannot_be_closed_ends_no_thread(
     assert bench.work(concurrency=1) == 0
     assert [id for id, _ in ran] == ids
     assert "could not be closed: gone" in caplog.text
+
+
+def test_who_takes_jobs_back_says_whose_they_were(queue: Queue) -> None:
+    id = queue.push(handler="h")
+    run(queue.client, beat_call([queue], 0.05, ["dead"]))
+    run(queue.client, claim_call([queue], "dead", 1, 0.05, slots=1))
+    sweeper = Sweeper(0.05, lambda _: None, lambda *_: None)
+
+    def errors() -> tuple[Attempt, ...]:
+        for call, apply in sweeper.calls([queue], "w2", look=True):
+            apply(run(queue.client, call))
+        record = queue.job(id)
+        assert record is not None
+        return record.errors
+
+    wait_until(errors)
+    assert [(error.worker, error.began_at is None) for error in errors()] == [("dead", False)]

@@ -83,7 +83,6 @@ class JobPages(BulkPages):
             **belonging(queue, job),
             stoppable=job.state in ("active", "scheduled"),
             object_id=object_id,
-            schedule_id=f"{job.queue}:{job.schedule}",
             attempts=job.errors[::-1],
             last=job.errors[-1] if job.errors else None,
             frames=frames.parts(job.errors[-1].traceback if job.errors else ""),
@@ -184,9 +183,13 @@ def place_of(object_id: str) -> tuple[Queue | None, str]:
 
 
 def belonging(queue: Queue, job: Job) -> dict[str, Any]:
-    """Return what a job has to do with others: room for it, and its batch."""
+    """Return what a job has to do with others: room for it, its batch, its schedule."""
     found = batches.read(queue, [job.batch]) if job.batch else []
-    return {"room": room_of(queue, job), "batch": found[0] if found else None}
+    return {
+        "room": room_of(queue, job),
+        "batch": found[0] if found else None,
+        "schedule_id": f"{job.queue}:{job.schedule}",
+    }
 
 
 def raw_of(job: Job) -> str:

@@ -11,10 +11,11 @@ local function trim(key, kind, keep)
   for i = 2, #tokens - keep + 1 do redis.call('HDEL', key, kind .. tokens[i]) end
 end
 
--- `err` is a JSON object; its time is put in front, by the server's clock.
+-- `err` is a JSON object; its time, and when the attempt began, are put in front, by the server's clock.
 local function record_error(root, id, token, err, traceback, now)
   local key = job_key(root, id)
-  redis.call('HSET', key, 'error:' .. token, string.format('{"time":%d,', now) .. err:sub(2))
+  local began = tonumber(redis.call('HGET', key, 'started_at')) or 0
+  redis.call('HSET', key, 'error:' .. token, string.format('{"time":%d,"began":%d,', now, began) .. err:sub(2))
   trim(key, 'error:', 8)
   if traceback == '' then return end
   redis.call('HSET', key, 'traceback:' .. token, traceback)

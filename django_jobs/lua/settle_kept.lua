@@ -13,7 +13,7 @@ for i = 2, #ARGV, 4 do
     unlock(root, id, unique)
     mark(root, batch, id, 'succeeded', now)
     redis.call('HDEL', key, 'score', 'progress', 'unknown_since', 'stop')
-    redis.call('HSET', key, 'state', 'succeeded', 'finished_at', now, 'result', ARGV[i + 3])
+    redis.call('HSET', key, 'state', 'succeeded', 'finished_at', now, 'worker', worker, 'result', ARGV[i + 3])
     redis.call('PEXPIRE', key, ttl)
     redis.call('ZADD', root .. ':succeeded', now + ttl, id)
     tell_ended(root, {id})

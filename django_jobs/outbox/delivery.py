@@ -10,11 +10,10 @@ from weakref import WeakKeyDictionary
 from redis.exceptions import RedisError, ResponseError
 
 from django_jobs.exceptions import PushError
-from django_jobs.line import run_many
 from django_jobs.monitor.reading import by_client
 from django_jobs.options import NewJob
 from django_jobs.push import tell_pushed
-from django_jobs.queue import Queue
+from django_jobs.queue import Queue, run_in_rounds
 from django_jobs.scanning import chunks
 from django_jobs.scripts import Call
 
@@ -82,7 +81,7 @@ def _send(jobs: Jobs) -> None:
     }
     calls = [call for own in pushes.values() for call in own]
     calls += [call for queue in jobs for call in _forgetting(queue)]
-    replies = iter(run_many(next(iter(jobs)).client, calls))
+    replies = iter(run_in_rounds(next(iter(jobs)).client, calls))
     for queue, own in pushes.items():
         answers = queue.pushed(list(islice(replies, len(own))))
         tell_pushed(queue, jobs[queue], answers)

@@ -23,12 +23,10 @@ MANY = 10_000  # ids in one statement
 TABLE = "django_jobs_outbox_outboxjob"
 DEFAULTS = {field.name: field.default for field in fields(NewJob)}
 
-# PostgreSQL takes arrays: the ORM would cost as much again as the database. What a crash of it
-# forgets of a deletion, the relay does again; so that waits for no disk.
-INSERT = """
-INSERT INTO django_jobs_outbox_outboxjob (id, queue, job)
-SELECT id, %s, job FROM unnest(%s::uuid[], %s::text[]) AS pushed (id, job)
-"""
+# The ORM would cost as much again as the database.
+INSERT = "INSERT INTO django_jobs_outbox_outboxjob (id, queue, job) VALUES "
+ROW = "(%s, %s, %s)"
+# What a crash of PostgreSQL forgets of this, the relay does again. So it waits for no disk.
 DELETE = """
 DELETE FROM django_jobs_outbox_outboxjob
 WHERE id = ANY(%s::uuid[]) AND set_config('synchronous_commit', 'off', true) = 'off'
@@ -89,14 +87,10 @@ def wanted() -> list[str]:
 
 def save(alias: str, queue: str, jobs: Sequence[NewJob]) -> None:
     """Write a row for each job, in the transaction that is open, if one is."""
-    connection = connections[alias]
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(INSERT, [queue, [job.id for job in jobs], [_dump(job) for job in jobs]])
-        return
-    OutboxJob.objects.using(alias).bulk_create(
-        [OutboxJob(id=job.id, queue=queue, job=_dump(job)) for job in jobs]
-    )
+    with connections[alias].cursor() as cursor:
+        for page in chunks(jobs, MANY):
+            values = [value for job in page for value in (job.id, queue, _dump(job))]
+            cursor.execute(INSERT + ", ".join([ROW] * len(page)), values)
 
 
 def existing(alias: str, ids: Iterable[str]) -> set[str]:
