@@ -21,14 +21,14 @@ class Server:
 
 def all_servers(queues: Iterable[Queue]) -> list[Server]:
     """Return the servers that some queues are on. Raises RedisError."""
-    found = []
+    found: dict[str, Server] = {}
     for group in by_client(queues):
         with group[0].client.pipeline(transaction=False) as pipeline:
             pipeline.info("server")
             pipeline.info("memory")
             server, memory = pipeline.execute()
-        found.append(_server({**server, **memory}))
-    return found
+        found[server["run_id"]] = _server({**server, **memory})
+    return list(found.values())
 
 
 def _server(facts: dict[str, Any]) -> Server:

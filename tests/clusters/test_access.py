@@ -27,8 +27,8 @@ As = Callable[[str], Queue]
 def server(tmp_path: Path) -> Iterator[Server]:
     """A server with the users of the document."""
     server = Server(tmp_path / "redis")
-    for line in re.findall(r"^ACL (.+)$", DOCUMENT.read_text(), re.MULTILINE):
-        server.client.execute_command("ACL", *line.split())
+    for line in re.findall(r"^    user (.+)$", DOCUMENT.read_text(), re.MULTILINE):
+        server.client.execute_command("ACL", "SETUSER", *line.split())
     yield server
     server.end()
 
