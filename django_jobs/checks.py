@@ -27,8 +27,8 @@ from django_jobs.connection import (
     queue_names,
     redis_urls,
 )
-from django_jobs.exceptions import JobsError
-from django_jobs.handlers import all_handlers
+from django_jobs.exceptions import JobsError, UnknownHandler
+from django_jobs.handlers import all_handlers, get_handler
 from django_jobs.monitor.batches import left_open
 from django_jobs.schedules import schedule_problems
 
@@ -55,7 +55,10 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         urls = redis_urls(["default", *get_settings().QUEUES])
         for path in get_settings().MIDDLEWARE:
             import_string(path)
-    except (ImproperlyConfigured, ImportError) as error:
+        for name in ["", *get_settings().QUEUES]:
+            if (handler := get_settings().of_queue(name, "HANDLER")) is not None:
+                get_handler(handler)
+    except (ImproperlyConfigured, ImportError, UnknownHandler) as error:
         return [Error(str(error), id="django_jobs.E001")]
     wanted = settings.DEBUG or "django_jobs.testing" in sys.modules  # DEBUG is off in tests
     if wanted or not any(url.startswith("embedded:") for url in urls):

@@ -19,9 +19,11 @@ import django
 from django.apps import apps
 
 from django_jobs.claims import new_worker
-from django_jobs.flight import FlightTable
+from django_jobs.flight import STARTED, FlightTable
 from django_jobs.queue import Queue
+from django_jobs.signals import worker_stopped
 from django_jobs.version import __version__
+from django_jobs.vitals import STUCK
 from django_jobs.worker import Worker, resident
 from django_jobs.worker_options import WorkerOptions
 
@@ -29,6 +31,7 @@ log = logging.getLogger("django_jobs")
 
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"  # macOS breaks in forks
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+KILL_GRACE = 5.0  # seconds a job may go on after its timeout was raised in it
 
 OpenQueue = Callable[[str], Queue]
 
@@ -40,6 +43,7 @@ class Child:
     process: BaseProcess
     table: FlightTable
     pipe: Connection
+    release: str = ""
     began: float = field(default_factory=time.monotonic)
     started: float = field(default_factory=time.time)
     timed_out: bool = False
@@ -52,6 +56,7 @@ class Child:
             "pid": self.process.pid,
             "supervisor": os.getpid(),
             "version": __version__,
+            "release": self.release,
             "state": state,
             "queues": list(queues),
             "concurrency": concurrency,
@@ -60,6 +65,21 @@ class Child:
             "started": round(self.started),
         }
         return json.dumps(facts)
+
+    def overdue(self, now: float) -> list[str]:
+        """Return the ids of jobs that run on though their timeout was raised in them."""
+        return [
+            job.id
+            for job in self.table.flights()
+            if job.state == STARTED and 0 < job.deadline < now - KILL_GRACE
+        ]
+
+    def report_if_stuck(self, now: float) -> None:
+        """Log it once when the main loop does not turn."""
+        stuck = now - self.table.last_turn > STUCK
+        if stuck and not self.reported:
+            log.error("Worker %s: its main loop has not turned for %g s.", self.process.pid, STUCK)
+        self.reported = stuck
 
     def tell(self, *words: Any) -> None:
         """Send word to the worker's main loop."""
@@ -90,7 +110,7 @@ def start_child(
     )
     process.start()
     theirs.close()
-    return Child(process, table, ours)
+    return Child(process, table, ours, options.release)
 
 
 def live(
@@ -108,6 +128,7 @@ def live(
         connection.close()
     settle_in(parent)
     status = Worker([open_queue(name) for name in queues], open_queue, table, pipe, options).run()
+    worker_stopped.send_robust(table.worker)
     logging.shutdown()
     sys.stdout.flush()
     os._exit(status)

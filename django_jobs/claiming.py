@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -45,7 +45,7 @@ class Claiming:
         self._holding = holding
         self._settling = settling
         self._number = 0
-        self._unsure = False
+        self._unsure: set[str] = set()  # queues
         self._answer: tuple[Any, list[Queue], int] | None = None
         self._give_back: list[tuple[Queue, list[tuple[str, int]]]] = []
         self._fires: list[Call] = []
@@ -56,9 +56,10 @@ class Claiming:
         """Say whether jobs are known that are not entered, or to be given back."""
         return bool(self._answer or self._give_back)
 
-    def doubt(self) -> None:
-        """Ask at the next call what is held: after an error nobody knows what was done."""
-        self._unsure, self.hungry, self.found_nothing = True, True, False
+    def doubt(self, queues: Iterable[str]) -> None:
+        """Ask next what is held of them: after an error nobody knows what was done."""
+        self._unsure.update(queues)
+        self.hungry, self.found_nothing = True, False
 
     def measure(self, trip: float, ended: int) -> None:
         """Learn how long a round trip takes (in seconds), and how many jobs end meanwhile."""
@@ -86,8 +87,8 @@ class Claiming:
         releases = [queue.release(self.id, jobs) for queue, jobs in self._give_back]
         calls: Calls = [(call, lambda _: None) for call in releases + self._fires]
         self._give_back, self._fires = [], []
-        if self._unsure:
-            return calls + self._ask_what_is_held()
+        if unsure := [queue for queue in order if queue.name in self._unsure]:
+            return calls + self._ask_what_is_held(unsure)
         now = time.monotonic()
         slots, ahead = self.room()
         if claim and (self.hungry or now >= self.look_at or (settling and slots)):
@@ -121,7 +122,7 @@ class Claiming:
             self.hungry = True
         if answer.look is not None:
             self.look_at = min(self.look_at, time.monotonic() + answer.look)
-        waiting = set(answer.states.values()) & {"closed", "unregistered", "seen"}
+        waiting = set(answer.states.values()) & {"closed", "unregistered", "seen", "away"}
         waits = answer.jobs or answer.left or answer.limited or fires
         self.found_nothing = not (waiting or waits)
         self._mind(answer.states)
@@ -166,11 +167,11 @@ class Claiming:
             if ":" in state:
                 log.error("Queue %s cannot be claimed from: %s", name, state)
 
-    def _ask_what_is_held(self) -> Calls:
+    def _ask_what_is_held(self, queues: Iterable[Queue]) -> Calls:
         self._number += 1
-        self._unsure = False
         calls: Calls = []
-        for queue in self._queues.values():
+        for queue in queues:
+            self._unsure.remove(queue.name)
             known = self._holding.of(queue.name)
             call = queue.held(self.id, self._number, [(c.id, c.token) for c in known])
             calls.append((call, partial(self._learn, queue, known)))

@@ -13,15 +13,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from redis import ConnectionPool
 
-from django_jobs import backoff, keys
-from django_jobs.handlers import check_max_attempts
+from django_jobs import backoff, keys, routes
+from django_jobs.handlers import NAME, check_max_attempts
 from django_jobs.job import MAX_ATTEMPTS
 from django_jobs.limits import Limits, check_concurrency, check_rate
 from django_jobs.redact import NAMES, Redactor
 
 LOCAL = "redis://127.0.0.1:6379/0"
 ENVIRONMENT = ("JOBS_URL", "REDIS_URL")
-SCHEMES = ("redis://", "rediss://", "unix://", "embedded://")
+SCHEMES = (*routes.ONE, *routes.SENTINEL, *routes.CLUSTER, "embedded://")
 RANGES: dict[str, tuple[float, int, str]] = {
     "LEASE": (1, 3600, "seconds"),
     "UNKNOWN_HANDLER_WAIT": (0, 10**8, "seconds"),
@@ -32,13 +32,13 @@ RANGES: dict[str, tuple[float, int, str]] = {
 }
 OF_A_QUEUE = (
     *("MAX_ATTEMPTS", "BACKOFF", "TIMEOUT", "FAILED_TTL", "RESULT_TTL"),
-    *("CONCURRENCY", "RATE_LIMIT"),
+    *("CONCURRENCY", "RATE_LIMIT", "HANDLER"),
 )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What JOBS says. Per queue the last seven may be given too, and a URL."""
+    """What JOBS says. Per queue the last eight may be given too, and a URL."""
 
     URL: str = ""
     PREFIX: str = "jobs"
@@ -50,6 +50,7 @@ class Settings:
     MIDDLEWARE: Sequence[str] = ()  # dotted paths
     REDACT: Sequence[str] = NAMES
     OUTBOX_FALLBACK: bool = True
+    RELEASE: str = ""  # of the project's code, for whoever looks at workers
     MAX_ATTEMPTS: int = MAX_ATTEMPTS
     BACKOFF: backoff.Backoff | None = None
     TIMEOUT: float | None = None  # seconds
@@ -57,6 +58,7 @@ class Settings:
     RESULT_TTL: float = 0  # seconds
     CONCURRENCY: int | None = None  # jobs of a queue that run at once, over all workers
     RATE_LIMIT: str | None = None  # jobs of a queue that begin in a time: see Limits
+    HANDLER: str | None = None  # of what other programs push straight into Redis
 
     def of_queue(self, queue: str, name: str) -> Any:
         """Return a queue's own value of a setting, else the one for all queues."""
@@ -108,17 +110,21 @@ def url_problem(url: object) -> str:
     """Say what is wrong with a Redis URL, without its password; empty if nothing is."""
     if not isinstance(url, str) or not url.startswith(SCHEMES):
         return f"it begins with none of {', '.join(SCHEMES)}."
-    if url.startswith("embedded:"):
-        return ""
     try:
-        ConnectionPool.from_url(url).make_connection()  # builds it, does not connect
+        if url.startswith(routes.ONE):
+            ConnectionPool.from_url(url).make_connection()  # builds it, does not connect
+        elif not url.startswith("embedded:"):
+            routes.read_url(url)
         parts = urlsplit(url)
+    except routes.BadURL as error:
+        return str(error)
     except (TypeError, ValueError):
         return (
             "host, port or options cannot be read, as in redis://:password@host:6379/0."
             " In a password write %2F %23 %3F %40 for / # ? @."
         )
-    if parts.fragment or (parts.scheme != "unix" and not re.fullmatch(r"/?\d*", parts.path)):
+    is_number = parts.scheme == "unix" or re.fullmatch(r"/?\d*", parts.path)
+    if url.startswith(routes.ONE) and (parts.fragment or not is_number):
         return "what follows host and port is not the number of a database, as in /0."
     return ""
 
@@ -198,6 +204,16 @@ def _check_names(value: object) -> None:
             raise ValueError(f"{name!r} is no name.")
 
 
+def _check_release(value: object) -> None:
+    if not isinstance(value, str) or len(value) > 100 or not value.isprintable():
+        raise ValueError(f"{value!r} is not a text of up to 100 characters.")
+
+
+def _check_handler(value: object) -> None:
+    if value is not None and not (isinstance(value, str) and NAME.match(value)):
+        raise ValueError(f"{value!r} is not the name of a handler.")
+
+
 def _check_switch(value: object) -> None:
     if not isinstance(value, bool):
         raise ValueError(f"{value!r} is neither True nor False.")
@@ -210,6 +226,8 @@ CHECKS: dict[str, Callable[[Any], object]] = {
     "SCHEDULES": _check_schedules,
     "REDACT": _check_names,
     "MIDDLEWARE": _check_names,
+    "HANDLER": _check_handler,
+    "RELEASE": _check_release,
     "OUTBOX_FALLBACK": _check_switch,
 }
 

@@ -8,13 +8,15 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 from redis import Redis
+from redis.asyncio import ConnectionPool as AsyncConnectionPool
 from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio import SSLConnection as AsyncSSLConnection
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from django_jobs import embedded, keys
+from django_jobs import embedded, keys, routes
 from django_jobs.conf import get_settings
 from django_jobs.handlers import all_handlers
 from django_jobs.line import hang_up
@@ -22,6 +24,19 @@ from django_jobs.queue import Queue
 
 # With one retry a web request sees an error within 2 s.
 TIMEOUT = 0.8
+OPTIONS: dict[str, Any] = {
+    "protocol": 2,
+    "decode_responses": False,
+    "socket_timeout": TIMEOUT,
+    "socket_connect_timeout": TIMEOUT,
+}
+RETRIES: dict[str, Any] = {
+    "retry": Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.1), 1),
+    "retry_on_error": [RedisConnectionError, RedisTimeoutError],
+    "max_connections": 1000,
+}
+
+_asked_for: dict[tuple[str, int], None] = {}  # URLs, without embedded ones, and slots
 
 
 def get_queue(name: str = "default") -> Queue:
@@ -29,15 +44,45 @@ def get_queue(name: str = "default") -> Queue:
     return _queue(name, get_settings().PREFIX)
 
 
-def get_client(url: str) -> Redis:
-    """Return this process' client of one Redis; it connects at first use."""
-    return _client(_resolve(url))
+def get_client(url: str, key: str = "") -> Redis:
+    """Return this process' client of one Redis; it connects at first use.
+
+    In a cluster it is that of the node that has a key, or else the key of all queues' names.
+    """
+    found = _resolve(url)
+    slot = routes.slot_of(key or keys.queues(get_settings().PREFIX)) if _is_cluster(url) else 0
+    _asked_for[found, slot] = None
+    return _client_of(found, slot)
+
+
+def all_clients() -> list[Redis]:
+    """Return a client of each Redis that this process has asked for, whatever settings say now."""
+    return [_client_of(*one) for one in _asked_for]
+
+
+def _client_of(url: str, slot: int) -> Redis:
+    if _is_cluster(url):
+        return _client_of_slot(url, slot)
+    return _client_of_master(url) if url.startswith(routes.SENTINEL) else _client(url)
+
+
+def _is_cluster(url: str) -> bool:
+    return url.startswith(routes.CLUSTER)
 
 
 def async_client(queue: str) -> AsyncRedis:
-    """Return a client of a queue's Redis for the event loop that uses it, and closes it."""
-    url = _resolve(get_settings().url(queue))
-    return AsyncRedis.from_url(url, protocol=2, socket_connect_timeout=TIMEOUT, socket_timeout=None)
+    """Return a client of a queue's Redis for the event loop that uses it, and closes it.
+
+    It stays with the server that is the right one now. Raises RedisError.
+    """
+    url, options = _resolve(get_settings().url(queue)), {**OPTIONS, "socket_timeout": None}
+    if url.startswith(routes.ONE):
+        return AsyncRedis.from_url(url, **options)
+    options |= routes.read_url(url).options
+    if options.pop("connection_class", None):
+        options["connection_class"] = AsyncSSLConnection
+    host, port = get_queue(queue).client.connection_pool.connection_kwargs["route"].find()
+    return AsyncRedis.from_pool(AsyncConnectionPool(host=host, port=port, **options))
 
 
 def redis_urls(queues: Iterable[str]) -> list[str]:
@@ -64,16 +109,27 @@ def declared_queues() -> set[str]:
 @cache
 def _queue(name: str, prefix: str) -> Queue:
     settings = get_settings()
-    client = get_client(settings.url(name))
+    url, in_cluster = settings.url(name), _is_cluster(settings.url(name))
     return Queue(
         name,
-        client,
+        get_client(url, keys.root(prefix, name, cluster=in_cluster)),
         prefix=prefix,
+        cluster=in_cluster,
         max_attempts=settings.of_queue(name, "MAX_ATTEMPTS"),
         max_payload=settings.MAX_PAYLOAD,
         lease=settings.LEASE,
-        announce=lambda queue: announce(client, prefix, queue),
+        announce=lambda queue: announce(get_client(url), prefix, queue),
     )
+
+
+def adopter(queue: Queue) -> str:
+    """Return the handler of what other programs push to a queue, and its attempts; "" for none."""
+    name = get_settings().of_queue(queue.name, "HANDLER")
+    if name is None:
+        return ""
+    handler = all_handlers().get(name)
+    attempts = handler.max_attempts if handler else None
+    return f"{name} {attempts or queue.max_attempts}"
 
 
 def announce(client: Redis, prefix: str, queue: str) -> None:
@@ -83,16 +139,24 @@ def announce(client: Redis, prefix: str, queue: str) -> None:
 
 @cache
 def _client(url: str) -> Redis:
-    return Redis.from_url(
-        url,
-        protocol=2,
-        decode_responses=False,
-        socket_timeout=TIMEOUT,
-        socket_connect_timeout=TIMEOUT,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.1), 1),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError],
-        max_connections=1000,
-    )
+    return Redis.from_url(url, **OPTIONS, **RETRIES)
+
+
+@cache
+def _client_of_master(url: str) -> Redis:
+    address = routes.read_url(url)
+    return routes.open_client(address, routes.MasterRoute(address, TIMEOUT), **OPTIONS, **RETRIES)
+
+
+@cache
+def _client_of_slot(url: str, slot: int) -> Redis:
+    cluster = _cluster(url)
+    return routes.open_client(cluster.address, cluster.route(slot), **OPTIONS, **RETRIES)
+
+
+@cache
+def _cluster(url: str) -> routes.Cluster:
+    return routes.Cluster(routes.read_url(url), TIMEOUT)
 
 
 def _resolve(url: str) -> str:
@@ -105,8 +169,8 @@ def _resolve(url: str) -> str:
 def _forget(*, setting: str, **_: Any) -> None:
     if setting == "JOBS":
         hang_up()
-        _queue.cache_clear()
-        _client.cache_clear()
+        for known in (_queue, _client, _client_of_master, _client_of_slot, _cluster):
+            known.cache_clear()
 
 
 setting_changed.connect(_forget)

@@ -10,7 +10,8 @@ from django_jobs.claims import pairs
 from django_jobs.exceptions import JobTimeout, WorkerLost
 from django_jobs.failure import Failure
 from django_jobs.flight import Flight, FlightTable
-from django_jobs.line import Line, checked
+from django_jobs.line import checked
+from django_jobs.lines import Lines
 from django_jobs.queue import Queue
 from django_jobs.scripts import Call
 
@@ -33,7 +34,7 @@ class Grave:
         """Say whether the worker held any job."""
         return bool(self._flights)
 
-    def bury(self, line: Line, queues: Sequence[Queue]) -> list[Recovered]:
+    def bury(self, line: Lines, queues: Sequence[Queue]) -> list[Recovered]:
         """Close the worker, then move its jobs. Raises RedisError; then do it again."""
         held = checked(
             line.run([queue.close(self.worker, answered=self._answered) for queue in queues])

@@ -4,7 +4,7 @@ import difflib
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -19,6 +19,7 @@ Errors = type[BaseException] | tuple[type[BaseException], ...]
 
 _registry: dict[str, "Handler"] = {}
 resolvers: list[Callable[[str, bytes], "Handler | None"]] = []  # asked for names nobody registered
+_by_alias: dict[str, "Handler"] = {}
 
 
 class HandlerOptions(TypedDict, total=False):
@@ -32,6 +33,7 @@ class HandlerOptions(TypedDict, total=False):
     retry_on: Errors | None  # only these are tried again
     fail_on: Errors  # these are not, whatever `retry_on` says
     retry_for: backoffs.Seconds | None  # no attempt begins later than this after the push
+    aliases: Sequence[str]  # names that it had before
     atomic: bool  # run in a transaction that commits once per job; needs the outbox
     cron: str | None  # five fields: a job is pushed whenever they say
     every: float | timedelta | None  # or so often, from the epoch on
@@ -55,6 +57,7 @@ class Handler:
         self.backoff = options.get("backoff")
         self.retry_on = options.get("retry_on")
         self.fail_on = options.get("fail_on", ())
+        self.aliases = tuple(options.get("aliases", ()))
         limit = options.get("retry_for")
         self.retry_for = None if limit is None else backoffs.seconds(limit)
         self.atomic = options.get("atomic", False)
@@ -87,13 +90,10 @@ def handler(
     HandlerOptions. Raises OptionError for a bad one, DuplicateHandler if another function
     has the name.
     """
-    if not isinstance(name, str) or not NAME.match(name):
-        raise OptionError(
-            f"{name!r} cannot name a handler: use 1 to 200 characters without spaces"
-            ' or colons, as in @handler("shop.send_receipt").'
-        )
+    _check_name(name)
     try:
         check_options(options)
+        _check_aliases(name, options.get("aliases", ()))
         _check_schedule(name, options)
     except (TypeError, ValueError) as error:
         raise OptionError(f"Handler {name!r}: {error}") from error
@@ -102,16 +102,33 @@ def handler(
         new = Handler(name, function, **options)
         if new.atomic and new.is_async:
             raise OptionError(f"Handler {name!r}: Django has transactions for sync code only.")
-        old = _registry.get(name)
-        if old is not None and old.source != new.source:
+        _refuse_taken(new)
+        for alias in [alias for alias, one in _by_alias.items() if one.name == name]:
+            del _by_alias[alias]
+        _registry[name] = new
+        _by_alias.update(dict.fromkeys(new.aliases, new))
+        return new
+
+    return register
+
+
+def _refuse_taken(new: Handler) -> None:
+    """Raise DuplicateHandler if another function has one of the names, or had it before."""
+    for name in (new.name, *new.aliases):
+        old = _registry.get(name) or _by_alias.get(name)
+        if old is not None and (old.name, old.source) != (new.name, new.source):
             raise DuplicateHandler(
                 f"Two functions are registered as handler {name!r}: "
                 f"{'.'.join(old.source)} and {'.'.join(new.source)}. Rename one."
             )
-        _registry[name] = new
-        return new
 
-    return register
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not NAME.match(name):
+        raise OptionError(
+            f"{name!r} cannot name a handler: use 1 to 200 characters without spaces"
+            ' or colons, as in @handler("shop.send_receipt").'
+        )
 
 
 def check_options(options: HandlerOptions) -> None:
@@ -132,6 +149,15 @@ def check_options(options: HandlerOptions) -> None:
     limit = options.get("retry_for")
     if isinstance(limit, list | tuple) or callable(limit) or backoffs.problem(limit):
         raise ValueError(f"retry_for is {limit!r}, not a number of seconds, or a timedelta.")
+
+
+def _check_aliases(name: str, value: object) -> None:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"aliases is {value!r}, not a list of the names it had before.")
+    for alias in value:
+        _check_name(alias)
+    if len({name, *value}) <= len(value):
+        raise ValueError(f"aliases is {value!r}, where a name is repeated.")
 
 
 def _check_schedule(name: str, options: HandlerOptions) -> None:
@@ -176,11 +202,11 @@ def check_result_ttl(value: object) -> float | None:
 
 
 def get_handler(name: str, payload: bytes = b"") -> Handler:
-    """Return the handler of this name, for this payload (JSON).
+    """Return the handler that has, or had, this name, for this payload (JSON).
 
     Raises UnknownHandler with the nearest names.
     """
-    found = _registry.get(name)
+    found = _registry.get(name) or _by_alias.get(name)
     for resolve in resolvers:
         found = found or resolve(name, payload)
     if found is None:

@@ -265,9 +265,11 @@ def _wrong_keys(queue: Queue) -> Iterator[str]:
                     ("LLEN", key(queue, "key:").encode() + name),
                     ("ZSCORE", key(queue, "ring"), name),
                 ]
-            found = iter(checked(ask(queue, commands, transaction=True)))
+            found = iter(ask(queue, commands, transaction=True))
             for name, (limit,), (runs,), size, turn in zip(names, *[found] * 4, strict=True):
-                if size and turn is None and _number(runs, 0) < _number(limit, 1):
+                if is_wrong_type(size):
+                    yield f"{key(queue, 'key:')}{_name(name)} is not a list."
+                elif size and turn is None and _number(runs, 0) < _number(limit, 1):
                     yield f"Limit key {_name(name)} has work and room, and no turn in ring."
 
 

@@ -16,7 +16,7 @@ T = TypeVar("T")
 ProgressFunction = Callable[["Job", float, str], None]
 
 MAX_ATTEMPTS = 5
-NOTHING_MORE = (None,) * 5
+NOTHING_MORE = (None,) * 6
 
 _encode = DjangoJSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
@@ -91,6 +91,7 @@ class Claimed:
         "timeout",
         "token",
         "took",
+        "trace",
         "unknown_ms",
         "waited_ms",
         "worker",
@@ -99,7 +100,7 @@ class Claimed:
     def __init__(self, queue: str, row: list[Any], now: int) -> None:
         """Read one row of a claim's answer; `now` is the server's clock in ms."""
         _, handler, raw, enqueued, token, attempt, most, id, *more = row
-        timeout, priority, unknown, due, keep = more or NOTHING_MORE
+        timeout, priority, unknown, due, keep, trace = more or NOTHING_MORE
         self.queue = queue
         self.id = str(id, "ascii")
         self.handler = str(handler or b"", "utf-8", "replace")
@@ -113,6 +114,7 @@ class Claimed:
         self.unknown_ms = now - _number(unknown, now) if unknown else 0
         self.waited_ms = now - (_number(due, now) if due else self.enqueued_ms)
         self.result_ttl = _number(keep, 0) / 1000 if keep else None
+        self.trace: bytes | None = trace  # JSON: see NewJob
         self.took = 0.0  # seconds of the run; first the moment (monotonic) it began
         self.slot = -1
         self.lost = False

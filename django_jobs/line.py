@@ -12,7 +12,7 @@ from typing import Any, cast
 from hiredis import pack_command
 from redis import ConnectionPool, Redis
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
 from django_jobs.scripts import FOLDER, Call, Value, get_script
@@ -134,6 +134,10 @@ class Line:
             raise reply
         return reply
 
+    def answers(self, seconds: float) -> bool:
+        """Say whether something can be read by then. Raises RedisError."""
+        return self._connection is None or bool(self._connection.can_read(seconds))
+
     def fileno(self) -> int:
         """Return the socket's descriptor, to wait for a reply; -1 if not connected."""
         if self._connection is None:
@@ -170,6 +174,8 @@ class Line:
             for _ in range(count):
                 try:
                     replies.append(connection.read_response())
+                except ReadOnlyError as error:
+                    raise Disconnected("It is a replica: the master is another one.") from error
                 except ResponseError as error:
                     replies.append(error)
         except (RedisError, OSError):

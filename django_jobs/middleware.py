@@ -26,6 +26,7 @@ def no_outbox(handler: Handler) -> Run:
 
 
 run_once: Callable[[Handler], Run] = no_outbox
+installed: list[Callable[[Run], Run]] = []  # around that of the settings; filled in ready()
 
 
 def wrapped(handler: Handler, paths: Sequence[str]) -> Run:
@@ -37,8 +38,8 @@ def wrapped(handler: Handler, paths: Sequence[str]) -> Run:
     Raises ImportError.
     """
     run: Run = run_once(handler) if handler.atomic else handler.function
-    for path in reversed(paths):
-        run = _around(import_string(path), run, is_async=handler.is_async)
+    for middleware in [*installed, *map(import_string, paths)][::-1]:
+        run = _around(middleware, run, is_async=handler.is_async)
     return run
 
 

@@ -49,6 +49,7 @@ class NewJob:
     limit_key: str = ""
     limit: int = 1
     batch: str = ""
+    trace: str = ""  # JSON: the headers of the trace in which it is pushed
     callback: str = ""  # on_complete, on_success, on_failure: the job follows the batch
     tombstone: int = 0  # ms for which the id is known when the job has ended
     seal: tuple[str | int, ...] = ()  # no job: what is said of the batch whose id this has
@@ -68,7 +69,8 @@ class NewJob:
             fields += ["max_attempts", self.max_attempts]
         both = self._both()
         options = both + self._options()
-        if rare := both + self._times():
+        trace = ["trace", self.trace] if self.trace else []
+        if rare := [*both, *self._times(), *trace]:
             fields += [*rare, "more", 1]  # that there is something which few jobs have
         return options, fields
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Unpack, cast
 
 from asgiref.sync import sync_to_async
@@ -86,6 +87,15 @@ class Carrier:
 carrier = Carrier()
 
 
+def plainly(queue: Queue, jobs: Sequence[NewJob]) -> AbstractContextManager[Sequence[NewJob]]:
+    """Add nothing to a push."""
+    return nullcontext(jobs)
+
+
+# Goes around each push, at the caller's line; telemetry installs its own.
+around: Callable[[Queue, Sequence[NewJob]], AbstractContextManager[Sequence[NewJob]]] = plainly
+
+
 def last_push(connection: BaseDatabaseWrapper) -> Push | None:
     """Return the last push that waits for this connection's commit."""
     hooks = (hook for _, hook, *_ in reversed(connection.run_on_commit))
@@ -137,10 +147,11 @@ def send(queue: Queue, jobs: Sequence[NewJob], using: str | None, handler: str) 
     connection = transaction_of(using, handler)
     if not jobs:
         return
-    if connection is not None:
-        carrier.on_commit(connection, queue, jobs)
-    else:
-        carrier.at_once(using, queue, jobs)
+    with around(queue, jobs) as ready:
+        if connection is not None:
+            carrier.on_commit(connection, queue, ready)
+        else:
+            carrier.at_once(using, queue, ready)
 
 
 async def apush_job(

@@ -34,7 +34,8 @@ async def await_for(id: str, timeout: float | None = None, *, queue: str = "defa
     """Wait for a job without blocking the event loop; see `wait_for`."""
     place, until = get_queue(queue), _deadline(timeout)
     look = sync_to_async(_look, thread_sensitive=False)
-    async with async_client(queue) as redis, redis.pubsub(ignore_subscribe_messages=True) as word:
+    redis = await sync_to_async(async_client, thread_sensitive=False)(queue)
+    async with redis, redis.pubsub(ignore_subscribe_messages=True) as word:
         await word.subscribe(*await sync_to_async(_channels, thread_sensitive=False)(place, id))
         while (record := await look(place, id)) is None:
             await word.get_message(timeout=_left(until, id, place))

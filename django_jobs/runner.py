@@ -4,6 +4,7 @@ import difflib
 import logging
 import shutil
 import signal
+import socket
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db import connections
+from django.utils.module_loading import import_string
 from redis.exceptions import RedisError, ResponseError
 
 if sys.platform != "win32":
@@ -22,7 +24,13 @@ if sys.platform != "win32":
 
 from django_jobs import sidecars
 from django_jobs.conf import Settings, get_settings, without_password
-from django_jobs.connection import declared_queues, get_queue, queue_names, redis_urls
+from django_jobs.connection import (
+    adopter,
+    declared_queues,
+    get_queue,
+    queue_names,
+    redis_urls,
+)
 from django_jobs.exceptions import JobsError
 from django_jobs.handlers import all_handlers
 from django_jobs.outcome import Policy
@@ -31,6 +39,7 @@ from django_jobs.schedule import Schedule
 from django_jobs.schedules import all_schedules, project
 from django_jobs.scripts import Call
 from django_jobs.supervisor import Supervisor
+from django_jobs.vitals import Vitals
 from django_jobs.worker_options import WorkerOptions
 
 HEAVIEST = 1_000_000
@@ -145,8 +154,14 @@ def make_supervisor(
     grow: bool,
     processes: int,
     shutdown_timeout: float,
+    metrics_port: int | None,
 ) -> Supervisor:
-    """Return the supervisor for some queues; with `grow`, for those that appear later too."""
+    """Return the supervisor for some queues; with `grow`, for those that appear later too.
+
+    Raises ValueError or OSError if it cannot serve its metrics.
+    """
+    vitals = Vitals()
+    metrics = [metrics_server(metrics_port, vitals)] if metrics_port else []
     return Supervisor(
         queues,
         get_queue,
@@ -156,15 +171,29 @@ def make_supervisor(
         discover=all_queue_names if grow else None,
         before_fork=connections.close_all,
         introduce=partial(introduce, all_schedules()),
-        sidecars=sidecars.installed,
+        sidecars=[*sidecars.installed, *metrics],
+        vitals=vitals,
     )
+
+
+def metrics_server(port: int, vitals: Vitals) -> sidecars.Function:
+    """Return what serves metrics and probes beside the workers."""
+    try:
+        serve = import_string("django_jobs.prometheus.server.serve")
+    except ImportError as error:
+        raise ValueError(
+            f"--metrics-port needs prometheus-client ({error}): install"
+            " django-redis-jobs[prometheus]."
+        ) from error
+    socket.create_server(("", port)).close()  # what keeps the sidecar from it is said here, once
+    return partial(serve, port, vitals)
 
 
 def introduce(schedules: list[Schedule], queue: Queue, age: float) -> list[Call]:
     """Return what tells Redis what settings and code say of a queue."""
     mine = [schedule for schedule in schedules if schedule.queue == queue.name]
     limits = str(get_settings().limits(queue.name))
-    return [queue.configure(age, limits), queue.define(project(), age, mine)]
+    return [queue.configure(age, limits, adopter(queue)), queue.define(project(), age, mine)]
 
 
 def worker_settings() -> dict[str, Any]:
@@ -174,6 +203,7 @@ def worker_settings() -> dict[str, Any]:
         "lease": settings.LEASE,
         "unknown_wait": settings.UNKNOWN_HANDLER_WAIT,
         "middleware": settings.MIDDLEWARE,
+        "release": settings.RELEASE,
         "policy": _policy("", settings),
         "policies": {name: _policy(name, settings) for name in settings.QUEUES},
         "failed_ttl": settings.FAILED_TTL,

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent / "lua"
 PRELUDE = (
     *("_keys", "_limits", "_held", "_place", "_batch", "_errors", "_unique", "_groups"),
     *("_return", "_operate", "_revive", "_gather", "_join", "_push", "_force"),
-    *("_admit", "_waiting", "_claim", "_start", "_room", "_turns", "_take", "_alarm"),
+    *("_admit", "_waiting", "_claim", "_adopt", "_start", "_room", "_turns", "_take", "_alarm"),
     *("_due", "_sweep", "_forget", "_schedules", "_define", "_fire"),
 )
 DEFINES = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)

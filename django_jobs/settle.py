@@ -84,9 +84,12 @@ class WorkerSide:
         """Add what runs a worker has settled, and how they went, to its minute and its hour."""
         return self._call("count", *(value for pair in numbers.items() for value in pair))
 
-    def configure(self, age: float, limits: str) -> Call:
-        """Say what the settings of a `runjobs` say, which has been running for `age` seconds."""
-        return self._call("configure", round(age * 1000), limits)
+    def configure(self, age: float, limits: str, handler: str = "") -> Call:
+        """Say what the settings of a `runjobs` say, which has been running for `age` seconds.
+
+        `handler` is that of what other programs push, and how many attempts it has.
+        """
+        return self._call("configure", round(age * 1000), limits, handler)
 
     def _call(self, script: str, *args: str | bytes | int) -> Call:
         return Call(get_script(script), self.keys, args)

@@ -46,13 +46,14 @@ class Settling:
         self._outcomes.clear()
 
     def calls(self, queues: Mapping[str, Queue], worker: str) -> list[tuple[Call, Apply]]:
-        """Return one call per queue and kind of outcome, with what takes its answer.
+        """Return one call per queue of these and kind of outcome, with what takes its answer.
 
         What was counted of earlier runs goes along, once a second.
         """
         groups: dict[tuple[str, str], list[Claimed]] = {}
         for claimed, outcome in self._outcomes.items():
-            groups.setdefault((claimed.queue, outcome.kind), []).append(claimed)
+            if claimed.queue in queues:
+                groups.setdefault((claimed.queue, outcome.kind), []).append(claimed)
         settles = [
             (self._call(queues[queue], kind, worker, jobs), partial(self._answered, kind, jobs))
             for (queue, kind), jobs in groups.items()

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -18,7 +19,7 @@ from django_jobs.grave import cause
 
 log = logging.getLogger("django_jobs")
 
-Function = Callable[[], None]
+Function = Callable[[], None] | partial[None]
 
 FIRST_PAUSE = 0.5  # seconds until one that has died is started again; doubled each time
 LONGEST_PAUSE = 60.0
@@ -40,7 +41,8 @@ class Sidecar:
     @property
     def name(self) -> str:
         """Return what the log calls it."""
-        return f"{self.function.__module__}.{self.function.__qualname__}"
+        function = self.function.func if isinstance(self.function, partial) else self.function
+        return f"{function.__module__}.{function.__qualname__}"
 
 
 class Sidecars:

@@ -17,21 +17,21 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from django_jobs import flight, grave
+from django_jobs import grave
 from django_jobs.child import STOP_SIGNALS, Child, OpenQueue, start_child
 from django_jobs.claims import BEATS_PER_LEASE, beat_call, report_call
 from django_jobs.holding import STOP_GRACE
-from django_jobs.line import Line, checked
+from django_jobs.line import checked
+from django_jobs.lines import Lines
 from django_jobs.queue import Queue
 from django_jobs.scripts import Call
-from django_jobs.sidecars import Sidecars
+from django_jobs.sidecars import Function, Sidecars
+from django_jobs.vitals import Vitals
 from django_jobs.worker import RECYCLE
 from django_jobs.worker_options import WorkerOptions
 
 log = logging.getLogger("django_jobs")
 
-KILL_GRACE = 5.0  # seconds a job may go on after its timeout was raised in it
-STUCK = 30.0  # seconds without a turn of a worker's main loop until it is reported
 YOUNG = 5.0  # seconds; a worker that dies younger is started again after a pause
 INTRODUCE = 60.0  # seconds between two introductions of the queues
 BEAT_TIMEOUT = 1.0
@@ -56,7 +56,8 @@ class Supervisor:
         discover: Callable[[], list[str]] | None = None,
         before_fork: Callable[[], None] = lambda: None,
         introduce: Introduce = lambda queue, age: (),
-        sidecars: Sequence[Callable[[], None]] = (),
+        sidecars: Sequence[Function] = (),
+        vitals: Vitals | None = None,
     ) -> None:
         self._queues = list(queues)
         self._open_queue = open_queue
@@ -66,8 +67,9 @@ class Supervisor:
         self._before_fork = before_fork
         self._introduce = introduce
         self._sidecars = Sidecars(sidecars, before_fork)
-        self._line = Line(
-            queues[0].client,
+        self._vitals = vitals or Vitals()
+        self._line = Lines(
+            self._queues,
             socket_timeout=BEAT_TIMEOUT,
             socket_connect_timeout=BEAT_TIMEOUT,
             retry=Retry(NoBackoff(), 0),
@@ -214,20 +216,15 @@ class Supervisor:
 
     def _look_after(self, now: float) -> None:
         for child in self._children:
-            pid = child.process.pid
-            late = [
-                job
-                for job in child.table.flights()
-                if job.state == flight.STARTED and 0 < job.deadline < now - KILL_GRACE
-            ]
-            if late:
-                log.error("Worker %s is killed: job %s is past its timeout.", pid, late[0].id)
+            if late := child.overdue(now):
+                pid = child.process.pid
+                log.error("Worker %s is killed: job %s is past its timeout.", pid, late[0])
                 child.timed_out = True
                 child.process.kill()
-            stuck = now - child.table.last_turn > STUCK
-            if stuck and not child.reported:
-                log.error("Worker %s: its main loop has not turned for %g s.", pid, STUCK)
-            child.reported = stuck
+            child.report_if_stuck(now)
+        turns = [child.table.last_turn for child in self._children]
+        idle = self._silent or self._quiet or self._stop_at is not None
+        self._vitals.note(now, turns, working=not idle)
 
     # Beats.
 
@@ -251,6 +248,7 @@ class Supervisor:
             self._silent = True
         else:
             self._silent = False
+            self._vitals.answered(now)
 
     def _news(self, now: float) -> list[Call]:
         """Return what is to be said of the queues, once a minute: Redis may have lost it."""

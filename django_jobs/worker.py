@@ -6,20 +6,19 @@ outcome from a thread, or word from the supervisor.
 
 import logging
 import os
-import random
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from redis.exceptions import RedisError
+from redis import Redis
 
 from django_jobs import flight
+from django_jobs.away import Away
 from django_jobs.claiming import POLL, Calls, Claiming
 from django_jobs.holding import Holding
 from django_jobs.job import Claimed, Job
-from django_jobs.line import Line
+from django_jobs.lines import Lines
 from django_jobs.outcome import RELEASED
 from django_jobs.queue import Queue
 from django_jobs.rest import Rest
@@ -30,7 +29,6 @@ from django_jobs.worker_options import WorkerOptions
 log = logging.getLogger("django_jobs")
 
 RECYCLE = 75  # exit status: start another one
-LONGEST_PAUSE = 5.0  # seconds between tries while Redis is away
 
 
 class Worker:
@@ -49,14 +47,14 @@ class Worker:
         self._open_queue = open_queue
         self._table = table
         self._pipe = pipe
-        self._line = Line(queues[0].client, preload=True)
-        self._rest = Rest(queues[0].client, pipe)
+        self._line = Lines(self.queues.values(), preload=True)
+        self._rest = Rest(pipe)
         self._holding = Holding(table, options, ring=self._rest.ring, progress=self._progress)
         self._settling = Settling(self._holding.forget)
         self._claiming = Claiming(self.queues, table, options, self._holding, self._settling)
         self._sweeper = Sweeper(options.lease, options.failed_ttl_of, self._claiming.disown)
         self._stopping = self._quiet = False
-        self._quiet_until, self._failures = 0.0, 0
+        self._away = Away()
 
     def run(self) -> int:
         """Work until told to stop; return the exit status."""
@@ -67,7 +65,7 @@ class Worker:
             self._collect()
             if self._over():
                 return self._end()
-            if time.monotonic() < self._quiet_until or not self._round_trip():
+            if not self._round_trip():
                 self._holding.start()
                 self._wait()
 
@@ -130,12 +128,11 @@ class Worker:
         if len(self._holding) or self._claiming.pending or self._sweeper:
             return False
         drained = self.options.drain and (self._claiming.found_nothing or self._quiet)
-        return self._stopping or drained
+        return self._stopping or (drained and not self._away)
 
     def _end(self) -> int:
         if counts := self._settling.metrics.calls(self.queues, last=True):
-            with suppress(RedisError, OSError):
-                self._line.run(counts)
+            self._line.run(counts)
         self._line.close()
         self._rest.close()
         recycled = self._stopping and bool(self.options.max_jobs or self.options.max_memory)
@@ -150,80 +147,63 @@ class Worker:
         A job is always entered before the next claim is sent: Redis names the last one only.
         """
         began, before = time.monotonic(), self._claiming.ended
-        settles = self._settling.calls(self.queues, self._claiming.id)
-        try:
-            self._line.begin([call for call, _ in settles])
-            news = self._claiming.enter()
-            claims = self._claims(settling=bool(settles))
-            if not settles and not claims:
-                self._holding.start()
-                return news
-            self._line.begin([call for call, _ in claims])
-            error = self._apply(settles)
+        present = self._away.present(self.queues.values())
+        settles = self._settling.calls({q.name: q for q in present}, self._claiming.id)
+        self._line.begin([call for call, _ in settles])
+        news = self._claiming.enter()
+        claims = self._claims(present, settling=bool(settles)) if present else []
+        if not settles and not claims:
             self._holding.start()
-            error = self._apply(claims) or error
-        except (RedisError, OSError) as raised:
-            error = raised
-        if error is not None:
-            self._away(error)
-            return True
-        if self._failures:
-            log.warning("Redis answers again.")
-            self._failures = 0
+            return news
+        self._line.begin([call for call, _ in claims])
+        self._apply(settles)
+        self._holding.start()
+        self._apply(claims)
+        if (troubles := self._line.troubles()) or self._away:
+            self._mind(troubles, present)
         self._collect()
         self._claiming.measure(time.monotonic() - began, self._claiming.ended - before)
         return True
 
-    def _claims(self, *, settling: bool) -> Calls:
-        order = self.options.order(self.queues.values())
+    def _claims(self, queues: Iterable[Queue], *, settling: bool) -> Calls:
+        order = self.options.order(queues)
         claim = not (self._stopping or self._quiet)
         calls = self._claiming.calls(order, claim=claim, settling=settling)
         return calls + self._sweeper.calls(order, self._claiming.id, look=not self._stopping)
 
-    def _apply(self, calls: Calls) -> Exception | None:
-        """Take the replies to these calls; return the first that is an error."""
-        error = None
+    def _apply(self, calls: Calls) -> None:
+        """Take the replies to these calls, but for those that are errors."""
         for reply, (_, apply) in zip(self._line.finish() if calls else [], calls, strict=True):
-            if isinstance(reply, Exception):
-                error = error or reply
-            else:
+            if not isinstance(reply, Exception):
                 apply(reply)
-        return error
 
-    def _away(self, error: Exception) -> None:
-        if not self._failures:
-            log.warning("Redis does not answer, waiting for it: %s", error)
-        self._failures += 1
-        self._line.close()
-        self._claiming.enter()
-        self._claiming.doubt()
-        pause = min(LONGEST_PAUSE, 0.05 * 2 ** min(self._failures, 10))
-        self._quiet_until = time.monotonic() + pause * random.uniform(0.5, 1.0)
+    def _mind(self, troubles: Mapping[Redis, Exception], asked: Iterable[Queue] = ()) -> None:
+        """Leave alone for a while what failed; then nobody knows what was done there."""
+        for client, error in troubles.items():
+            self._away.note(client, error)
+            self._rest.hang_up(client)
+        self._away.answered({queue.client for queue in asked} - troubles.keys())
+        if troubles:
+            self._claiming.enter()
+            lost = [queue.name for queue in self.queues.values() if queue.client in troubles]
+            self._claiming.doubt(lost)
 
     def _wait(self) -> None:
         """Sleep until a hint, an outcome, the supervisor, or the clock says to go on."""
         now = time.monotonic()
-        times = [now + POLL, self._holding.next_limit()]
-        if now < self._quiet_until:
-            times.append(self._quiet_until)
-        elif not self._stopping:
+        times = [now + POLL, self._holding.next_limit(), self._away.next_try()]
+        present = self._away.present(self.queues.values())
+        if present and not self._stopping:
             times.append(self._sweeper.due)
             if not self._quiet:
                 times.append(self._claiming.look_at)
-                if self._claiming.room()[0] and not self._ask_for_hint():
-                    return
+                if self._claiming.room()[0] and (troubles := self._rest.ask(present, POLL)):
+                    return self._mind(troubles)
         if self._rest.sleep(min(times) - now, self._holding.any_done):
             self._claiming.hungry = True
             if self._round_trip() and self._claiming.enter():  # no detour: somebody waits
                 self._holding.start()
-
-    def _ask_for_hint(self) -> bool:
-        try:
-            self._rest.ask([f"{queue.root}:wake" for queue in self.queues.values()], POLL)
-        except (RedisError, OSError) as error:
-            self._away(error)
-            return False
-        return True
+        return None
 
 
 def resident(pid: int | str = "self") -> int:

@@ -27,6 +27,7 @@ class WorkerOptions:
     max_memory: int | None = None
     unknown_wait: float = 900.0
     middleware: Sequence[str] = ()  # dotted paths
+    release: str = ""  # of the project's code, for whoever looks
 
     @property
     def slots(self) -> int:

@@ -21,7 +21,8 @@ from tests.postgres import start_postgres
 from tests.processes import Tree, trees
 
 Runjobs = Callable[..., Tree]
-collect_ignore = ["browser", "outbox"]  # need settings of their own, and Chromium: see tox.ini
+# The first two need settings of their own, and Chromium: see tox.ini; test_testing.py runs the third.
+collect_ignore = ["browser", "outbox", "project"]
 if django.VERSION < (6, 0) and find_spec("django_tasks") is None:
     collect_ignore.append("tasks")  # there are none to run
 
@@ -41,13 +42,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_redis(port: int, folder: str, *words: str) -> "subprocess.Popen[bytes]":
+def start_redis(
+    port: int, folder: str, *words: str, config: tuple[str, ...] = ()
+) -> "subprocess.Popen[bytes]":
     """Start a private redis-server and wait for it."""
     binary = os.environ.get("REDIS_SERVER") or shutil.which("redis-server")
     if not binary:
         raise RuntimeError("The tests need redis-server: apt-get install redis-server")
     process = subprocess.Popen(
-        [binary, "--port", str(port), "--save", "", "--dir", folder, *words],
+        [binary, *config, "--port", str(port), "--save", "", "--dir", folder, *words],
         stdout=subprocess.DEVNULL,
     )
     client = Redis(port=port)

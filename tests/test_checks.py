@@ -66,6 +66,10 @@ def found(*, deploy: bool = False) -> set[str]:
         ({"QUEUES": {"email": 5}}, "QUEUES['email'] is not a dictionary"),
         ({"QUEUES": {"email": {"LEASE": 5}}}, "QUEUES['email']: 'LEASE' is no setting of a queue"),
         ({"QUEUES": {"email": {"URL": "x"}}}, "QUEUES['email']: URL: it begins with none"),
+        ({"RELEASE": "a\nb"}, "RELEASE: 'a\\nb' is not a text of up to 100 characters"),
+        ({"RELEASE": 7}, "RELEASE: 7 is not a text"),
+        ({"RELEASE": "x" * 101}, "RELEASE: 'xxx"),
+        ({"HANDLER": "test quick"}, "HANDLER: 'test quick' is not the name of a handler"),
     ],
 )
 def test_e001_names_what_is_wrong_in_jobs(jobs: Any, why: str) -> None:
@@ -73,6 +77,13 @@ def test_e001_names_what_is_wrong_in_jobs(jobs: Any, why: str) -> None:
         (message,) = run_checks(tags=["jobs"])
     assert message.id == "django_jobs.E001"
     assert message.msg.startswith(f"JOBS: {why}")
+
+
+def test_e001_names_a_default_handler_that_nobody_registered() -> None:
+    with override_settings(JOBS={"QUEUES": {"email": {"HANDLER": "test.quikc"}}}):
+        (message,) = run_checks(tags=["jobs"])
+    assert message.id == "django_jobs.E001"
+    assert "Did you mean test.quick" in message.msg
 
 
 def test_right_settings_say_nothing() -> None:
@@ -89,6 +100,7 @@ def test_right_settings_say_nothing() -> None:
         "TIMEOUT": None,
         "FAILED_TTL": 86400,
         "QUEUES": {"email": {"URL": "unix:///run/redis.sock", "TIMEOUT": 30, "BACKOFF": 5}},
+        "HANDLER": "test.quick",
     }
     with override_settings(JOBS=jobs):
         assert found() == set()

@@ -3,6 +3,7 @@
 import ast
 import configparser
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import django
 import pytest
 from django.core.management.base import CommandParser
+from django.dispatch import Signal
 from redis import Redis
 
 from django_jobs import conf, signals
@@ -43,6 +45,8 @@ INSTALLED_APPS = ["shop"]
 SETTINGS_END = """
 INSTALLED_APPS += [] if "django_jobs" in INSTALLED_APPS else ["django_jobs"]
 JOBS = {**globals().get("JOBS", {}), "URL": os.environ["REDIS_URL"]}
+if os.path.exists("shop/urls.py"):
+    ROOT_URLCONF = "shop.urls"
 """
 MODELS = """
 from pathlib import Path
@@ -135,9 +139,11 @@ def test_every_snippet_runs(
         elif block.language == "python":
             plain.append((block.where, block.text))
         else:
-            assert block.language in ("sh", "conf"), f"{block.where}: who runs {block.language!r}?"
+            known = ("sh", "conf", "js")  # the last is only read
+            assert block.language in known, f"{block.where}: who runs {block.language!r}?"
     site.add("settings.py", SETTINGS_END)
     site.manage("migrate", "--run-syncdb")
+    site.manage("check")
     site.run("-m", "tests.snippets", stdin=json.dumps(plain))
     for block in blocks_of(document):
         if block.language == "sh":
@@ -151,9 +157,9 @@ def test_every_snippet_runs(
 def assert_handlers_ran(site: Site) -> None:
     """Run what the snippets pushed: each handler must have been among it, and none has failed."""
     file = site.folder / "shop" / "jobs.py"
-    if not file.exists():
+    names = set(re.findall(r'@handler\("(\S+?)"', file.read_text())) if file.exists() else set()
+    if not names:
         return
-    names = set(re.findall(r'@handler\("(\S+?)"', file.read_text()))
     site.manage("runjobs", "--drain")
     assert set((site.folder / "started").read_text().split()) == names
     counts = json.loads(site.manage("jobs", "stats", "--json"))
@@ -161,9 +167,8 @@ def assert_handlers_ran(site: Site) -> None:
 
 
 def test_settings_of_the_documents_are_right() -> None:
-    found = [
-        block for path in DOCUMENTS for block in blocks_of(path) if block.file == "settings.py"
-    ]
+    blocks = [block for path in DOCUMENTS for block in blocks_of(path)]
+    found = [block for block in blocks if block.file == "settings.py" and "JOBS" in block.text]
     for block in found:
         scope: dict[str, object] = {"INSTALLED_APPS": []}
         exec(block.text, scope)
@@ -202,6 +207,17 @@ def run_example(words: list[str], site: Site) -> None:
     assert status == 0, output
 
 
+def run_pytest(words: list[str], site: Site) -> None:
+    """Run it with the plugin of this tree, be it installed or not."""
+    plugins = ("-p", "no:django_jobs", "-p", "django_jobs.pytest_plugin", "-p", "no:cacheprovider")
+    assert " passed" in site.run("-m", "pytest", *plugins, "-c", os.devnull, *words[1:])
+
+
+def run_redis_cli(words: list[str], site: Site) -> None:
+    command = ["redis-cli", "-e", "-u", os.environ["REDIS_URL"], *words[1:]]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 def make_venv(words: list[str], site: Site) -> None:
     assert words[0] == "python3"
     subprocess.run([sys.executable, *words[1:3], "--help"], check=True, capture_output=True)
@@ -225,6 +241,8 @@ def read_tox(words: list[str], site: Site) -> None:
 COMMANDS: dict[str, Callable[[list[str], Site], None]] = {
     "python manage.py ": run_manage,
     ".venv/bin/python example_project/manage.py ": run_example,
+    "pytest ": run_pytest,
+    "redis-cli ": run_redis_cli,
     "python3 -m venv .venv": make_venv,
     ".venv/bin/pip install ": install,
     "pip install ": install,
@@ -296,7 +314,8 @@ def test_the_table_of_checks_names_each_of_them() -> None:
 
 
 def test_the_table_of_signals_names_each_of_them() -> None:
-    assert set(rows("signal")) == {name for name in vars(signals) if name.startswith("job_")}
+    found = {name for name, value in vars(signals).items() if isinstance(value, Signal)}
+    assert set(rows("signal")) == found
 
 
 def test_links_lead_somewhere() -> None:

@@ -20,16 +20,19 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 from redis import Redis
 
-from django_jobs import get_queue, push_jobs
+from django_jobs import get_queue, push_batch, push_job, push_jobs
 from django_jobs.failure import Failure
 from django_jobs.invariants import check
 from django_jobs.line import run, run_many
+from django_jobs.operators import health
 from django_jobs.operators.wording import cells, period, span, table
 from django_jobs.operators.words import WORDS
 from django_jobs.queue import Queue
 from django_jobs.scripts import Call, get_script
+from django_jobs.version import __version__
 from tests.commands import ROOT, Processes, end_of, read_until
 from tests.conftest import Runjobs, free_port, start_redis, wait_until
+from tests.test_schedules import define, schedule
 from tests.test_transitions import claim, register
 
 STOPPED = Failure("Stopped", "by hand", "operator")
@@ -672,12 +675,14 @@ def test_workers_are_shown_told_to_go_quiet_and_to_stop(client: Redis, runjobs: 
     assert jobs("workers") == "No worker runs. Start some with `manage.py runjobs`.\n"
     assert parsed("workers") == []
     assert jobs("stop", "--all") == "No worker runs.\n"
-    tree = runjobs("--processes", "2", "--concurrency", "3")
+    words = ("--processes", "2", "--concurrency", "3", "--queues", "default")
+    tree = runjobs(*words, DJANGO_SETTINGS_MODULE="tests.settings_limited")
     wait_until(lambda: len(parsed("workers")) == 2, 30)
     first, second = parsed("workers")
     host = socket.gethostname()
     assert first["queues"] == ["default"]
     assert (first["host"], first["supervisor"], first["state"]) == (host, tree.pid, "running")
+    assert (first["version"], first["release"]) == (__version__, "7f3a")
     head, line, _ = jobs("workers").splitlines()
     assert head.split()[:4] == ["worker", "state", "busy", "memory"]
     assert line.startswith(f"{host}:{first['pid']}  running  0 of 3  ")
@@ -761,6 +766,68 @@ def test_check_names_what_is_wrong_in_which_queue(email: Queue, client: Redis) -
     with pytest.raises(CommandError):
         call_command("jobs", "check", "--json", stdout=out)
     assert json.loads(out.getvalue()) == {"default": [], "email": check(email)}
+
+
+def test_check_deploy_is_content_with_what_this_code_knows(email: Queue) -> None:
+    push_job("test.quick")
+    push_job("test.former", check=False)  # an alias
+    fail(email, "test.broken")
+    email.push({}, "", delay=60)  # for `pull`
+    email.cancel(email.push({}, "shop.gone"))
+    email.client.lpush("jobs:email:active", b"garbage", b'{"ID": "x", "Data": ""}')
+    assert jobs("check-deploy") == "This code has a handler for every job.\n"
+    assert parsed("check-deploy") == []
+
+
+def test_check_deploy_counts_what_would_be_unknown(email: Queue) -> None:
+    def ends(*words: str) -> str:
+        out = io.StringIO()
+        with pytest.raises(CommandError, match="has no handler for these jobs.*`aliases`") as error:
+            call_command("jobs", "check-deploy", *words, stdout=out)
+        assert error.value.returncode == 1
+        return out.getvalue()
+
+    for error in (KeyError(), OSError()):
+        fail(email, "shop.old", error)
+    other = fail(email, "shop.other")
+    email.client.rename("jobs:email:group:shop.other TimeoutError", "jobs:email:group:other")
+    email.client.hdel("jobs:email:groups", "shop.other TimeoutError")
+    email.client.hset("jobs:email:groups", "other", 1)
+    email.client.hset(f"jobs:email:job:{other}", "group", "other")
+    email.push({}, "shop.go\x1bne", delay=60)
+    for options in ({}, *[{"priority": 1}] * 2, {"limit_key": "ann", "limit": 1}):
+        email.push({}, "shop.gone", **options)
+    email.push({}, "test.quick")
+    register(email, "w1")
+    claim(email, slots=1)
+    follow: dict[str, Any] = {"on_success": "shop.follow", "on_failure": "test.quick"}
+    push_batch([("test.quick", {})], queue="email", check=False, **follow)
+    push_job("shop.gone", queue="print", check=False)
+    for project in ("another", "tests"):  # those of the own project are replaced
+        define(email, schedule(project), project=project)
+    assert ends().splitlines() == [
+        "email: shop.follow: 1 following a batch",
+        r"email: shop.go\x1bne: 1 scheduled",
+        "email: shop.gone: 3 active, 1 processing",
+        "email: shop.old: 2 failed",
+        "email: shop.other: 1 failed",
+        "email: shop.report: 1 by schedule",
+        "print: shop.gone: 1 active",
+    ]
+    assert json.loads(ends("--json", "--queue", "print")) == [
+        {"queue": "print", "handler": "shop.gone", "active": 1}
+    ]
+
+
+def test_check_deploy_looks_at_some_and_says_so(
+    email: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "LOOK", 3)
+    email.push({}, "test.quick", delay=60)
+    for _ in range(4):
+        email.push({}, "test.quick")
+    said = both("check-deploy", "--queue", "email")[1]
+    assert said == "Of the active jobs of email 3 were looked at, not all.\n"
 
 
 # Words.

@@ -1,5 +1,6 @@
 """What runs at once and how often, over all workers: of a queue, and of a limit key."""
 
+import hashlib
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,7 +13,7 @@ from django_jobs import push_job
 from django_jobs.claims import claim_call, read_claim, sweep_call
 from django_jobs.conf import problems
 from django_jobs.connection import get_queue
-from django_jobs.exceptions import OptionError
+from django_jobs.exceptions import OptionError, PushError
 from django_jobs.invariants import check
 from django_jobs.job import Claimed
 from django_jobs.limits import Limits
@@ -346,6 +347,25 @@ def test_a_key_of_a_wrong_type_stops_its_own_queue_and_says_so(queue: Queue, cli
     assert answer.jobs == []
     assert answer.states[queue.name].startswith("limit: ")
     assert queue.stats().active == 1
+
+
+def test_a_list_of_a_wrong_type_stops_its_own_key_and_says_so(queue: Queue, client: Redis) -> None:
+    push_keyed(queue, "broken", 2, limit=1)
+    register(queue, "w1")
+    (held,) = claim(queue)
+    urgent, plain = queue.push({}, "h", priority=5), queue.push({}, "h")
+    (other,) = push_keyed(queue, "k")
+    name = f"jobs:email:key:{hashlib.sha1(b'broken').hexdigest()}"
+    client.delete(name)
+    client.set(name, "x")
+    client.zadd("jobs:email:ring", {name.rpartition(":")[2]: 0})
+    client.hdel("jobs:email:running", name.rpartition(":")[2])
+    assert {job.id for job in look(queue, number()).jobs} == {urgent, plain, other}
+    assert run(client, queue.settle_succeeded("w1", proofs([held]))) == [1]
+    assert check(queue) == [f"{name} is not a list."]
+    with pytest.raises(PushError, match="WRONGTYPE"):
+        push_keyed(queue, "broken")
+    assert queue.stats().active == 1, "a push that was refused left nothing"
 
 
 def test_waiting_jobs_with_a_key_are_seen(queue: Queue) -> None:

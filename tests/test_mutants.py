@@ -298,8 +298,8 @@ MUTANTS = [
     Mutant("given back first of its key", "'RPUSH', limit_key", "'LPUSH', limit_key"),
     Mutant(
         "what was taken out of a key is not claimed",
-        "if id and redis.call('ZREM', root .. ':limited', id) == 1 then",
-        "redis.call('ZREM', root .. ':limited', id or '')\n    if id then",
+        "if type(id) == 'string' and redis.call('ZREM', root .. ':limited', id) == 1 then",
+        "redis.call('ZREM', root .. ':limited', type(id) == 'string' and id or '')\n    if type(id) == 'string' then",
     ),
     Mutant(
         "a waiting job of a key can be taken out",

@@ -93,6 +93,16 @@ def test_an_unknown_handler_fails_at_once_when_draining(runjobs: Runjobs) -> Non
     assert record.exception == "django_jobs.exceptions.UnknownHandler"
 
 
+def test_jobs_of_a_name_from_before_run_and_pushes_take_the_new_name(
+    runjobs: Runjobs, ledger: Path
+) -> None:
+    old, new = push_job("test.former", check=False), push_job("test.former")
+    records = [get_queue().job(id) for id in (old, new)]
+    assert [record and record.handler for record in records] == ["test.former", "test.renamed"]
+    drain(runjobs)
+    assert ran(ledger) == Counter([old, new])
+
+
 def test_a_job_that_kills_its_worker_ends_as_failed_and_its_neighbours_run(
     runjobs: Runjobs, ledger: Path
 ) -> None:
@@ -319,3 +329,16 @@ def test_what_ran_is_counted_by_handler(runjobs: Runjobs, ledger: Path) -> None:
     minutes = history.Timeline().minutes(get_queue())
     assert [sum(column) for column in zip(*minutes, strict=True)] == [306, 5]
     assert history.by_handler([get_queue()], 24 * 7)[0].runs > 0
+
+
+def test_what_ever_ran_is_counted_and_does_not_expire(
+    runjobs: Runjobs, ledger: Path, client: Redis
+) -> None:
+    push_jobs("test.nap", [{"seconds": 0.3}] * 2)
+    push_job("test.broken")
+    drain(runjobs)
+    found = {stats.handler: stats for stats in history.ever([get_queue()])["default"]}
+    assert 0.6 <= found["test.nap"].total < 1.5
+    assert (found["test.nap"].failures, found["test.nap"].failed) == (0, 0)
+    assert (found["test.broken"].failures, found["test.broken"].failed) == (5, 1)
+    assert client.ttl("jobs:default:total") == -1

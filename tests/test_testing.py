@@ -1,7 +1,21 @@
 """`django_jobs.testing`, as projects use it; in a process of its own, for its prefix."""
 
+import os
+import re
 import subprocess
 import sys
+
+import pytest
+
+from tests.commands import ROOT
+
+PROJECT = ROOT / "tests" / "project"
+DJANGO = ["-m", "django", "test"]
+PYTEST = [
+    *("-m", "pytest", "-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider"),
+    *("-o", "python_files=tests.py test_*.py", "-p", "pytest_django.plugin"),
+    *("-p", "django_jobs.pytest_plugin"),  # by its name, for the tree may not be installed
+]
 
 SCRIPT = """
 import os
@@ -64,3 +78,49 @@ def test_the_tests_of_a_project_pass(client) -> None:  # type: ignore[no-untyped
     assert done.returncode == 0, done.stderr
     assert "Ran 0 tests" not in done.stderr
     assert client.keys("jobs-test-*") == []
+
+
+def test_a_process_that_used_no_redis_asks_none_at_its_end() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import django_jobs.testing"],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("url", ["embedded://", ""], ids=["embedded", "redis"])
+@pytest.mark.parametrize(
+    ("words", "tests"),
+    [
+        (DJANGO, 16),
+        ([*DJANGO, "--parallel", "2"], 16),
+        (PYTEST, 23),
+        ([*PYTEST, "-p", "xdist.plugin", "-n", "2"], 23),
+    ],
+    ids=["django", "parallel", "pytest", "xdist"],
+)
+def test_a_project_tests_with_any_runner_and_no_set_up(
+    client, words: list[str], tests: int, url: str
+) -> None:  # type: ignore[no-untyped-def]
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=PROJECT,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "DJANGO_SETTINGS_MODULE": "settings",
+            "SHOP_REDIS": url or os.environ["REDIS_URL"],
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(rf"(Ran {tests} tests|{tests} passed)", done.stderr + done.stdout)
+    assert client.keys() == []

@@ -15,7 +15,8 @@ from django_jobs.failure import Failure
 from django_jobs.flight import RETRY, FlightTable
 from django_jobs.grave import Grave
 from django_jobs.job import Claimed
-from django_jobs.line import Line, run
+from django_jobs.line import run
+from django_jobs.lines import Lines
 from django_jobs.options import NewJob
 from django_jobs.queue import Queue
 
@@ -249,7 +250,7 @@ def test_a_dead_workers_job_goes_back_that_its_table_knows_by_an_older_token(que
     table.end(0, RETRY, 0, WHY.error)
     run(queue.client, queue.settle_retry("w1", [(claimed.id, 1, 0, WHY)]))  # the answers of
     assert [job.token for job in claim(queue, number=2)] == [2]  # both were lost
-    Grave(table, -9, released=False).bury(Line(queue.client), [queue])
+    Grave(table, -9, released=False).bury(Lines([queue]), [queue])
     assert (queue.stats().active, queue.stats().processing) == (1, 0)
 
 

@@ -1,6 +1,6 @@
 """Small things without Redis: pauses, failures, names, options, records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -8,10 +8,18 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as Disconnected
 
-from django_jobs import backoff, grave, keys
-from django_jobs.exceptions import DuplicateHandler, Fail, OptionError, PayloadError, Retry, Snooze
+from django_jobs import backoff, grave, handlers, keys
+from django_jobs.exceptions import (
+    DuplicateHandler,
+    Fail,
+    OptionError,
+    PayloadError,
+    Retry,
+    Snooze,
+    UnknownHandler,
+)
 from django_jobs.failure import ERROR_BYTES, TRACEBACK_BYTES, Failure, cut
-from django_jobs.handlers import all_handlers, handler
+from django_jobs.handlers import Handler, all_handlers, get_handler, handler
 from django_jobs.job import Claimed, Job
 from django_jobs.line import Line
 from django_jobs.outcome import Policy, decide
@@ -76,6 +84,50 @@ def test_a_name_belongs_to_one_function() -> None:
     assert "test.hopeless" in repr(all_handlers()["test.hopeless"])
     with pytest.raises(Fail):
         hopeless(Job("1", "default", "test.hopeless", None))  # the plain function
+
+
+@pytest.fixture
+def former() -> Iterator[Handler]:
+    """A handler that was called otherwise before; nothing of it is left."""
+    yield handler("test.now", aliases=["test.before", "test.first"])(lambda job: None)
+    for registry in (handlers._registry, handlers._by_alias):
+        for name in [name for name, one in registry.items() if one.name == "test.now"]:
+            del registry[name]
+
+
+def test_an_alias_leads_to_its_handler(former: Handler) -> None:
+    assert get_handler("test.before") is get_handler("test.first") is get_handler("test.now")
+    assert [name for name in all_handlers() if all_handlers()[name] is former] == ["test.now"]
+
+
+def test_a_reload_takes_the_aliases_that_are_said_no_more(former: Handler) -> None:
+    again = handler("test.now", aliases=["test.first"])(former.function)
+    assert get_handler("test.first") is again
+    with pytest.raises(UnknownHandler, match=r"test\.before"):
+        get_handler("test.before")
+
+
+@pytest.mark.parametrize(
+    "name, aliases",
+    [
+        ("test.before", ()),  # it is an alias of another
+        ("test.third", ("test.first",)),
+        ("test.third", ("test.hopeless",)),  # it is the name of another
+    ],
+)
+def test_an_alias_belongs_to_one_function(
+    former: Handler, name: str, aliases: tuple[str, ...]
+) -> None:
+    with pytest.raises(DuplicateHandler, match=f"handler '{(name, *aliases)[-1]}'"):
+        handler(name, aliases=aliases)(lambda job: None)
+    assert "test.third" not in all_handlers()
+    assert get_handler("test.first") is former
+
+
+@pytest.mark.parametrize("aliases", ["old", 5, ["a b"], [None], ["test.x"], ["test.y", "test.y"]])
+def test_bad_aliases_are_refused(aliases: Any) -> None:
+    with pytest.raises(OptionError):
+        handler("test.x", aliases=aliases)
 
 
 class Mute(Exception):

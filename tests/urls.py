@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
+from django_jobs.prometheus import metrics
 from tests.testapp import views
 
 urlpatterns = [
@@ -10,4 +11,5 @@ urlpatterns = [
     path("place/", views.place),
     path("place-async/", views.place_async),
     path("push-async/", views.push_async),
+    path("metrics/", metrics),
 ]

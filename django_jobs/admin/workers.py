@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.redis_admin import RedisAdmin, guarded, known_queues
+from django_jobs.conf import get_settings
 from django_jobs.models import JobWorker
 from django_jobs.monitor.live import running_page
 from django_jobs.monitor.pages import Row
@@ -51,6 +52,11 @@ class Runjobs:
         return {one.row.version for one in self.processes} - {__version__}
 
     @property
+    def releases(self) -> set[str]:
+        """Return the releases of the project's code; "" for one that does not say."""
+        return {one.row.release for one in self.processes}
+
+    @property
     def any(self) -> str:
         """Return the id of one of its workers that is not lost; "" if all are."""
         return next((one.row.id for one in self.processes if one.row.state != "lost"), "")
@@ -82,6 +88,7 @@ class JobWorkerAdmin(RedisAdmin):
             supervisors=supervisors(known),
             missing=known.missing,
             version=__version__,
+            release=get_settings().RELEASE,
             **(extra_context or {}),
         )
 

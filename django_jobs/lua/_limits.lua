@@ -19,7 +19,9 @@ end
 
 -- Gives a key a turn, behind the others, if it has work and room; forgets one that has nothing.
 local function offer(root, key)
-  if redis.call('LLEN', key_list(root, key)) == 0 then
+  local size = redis.pcall('LLEN', key_list(root, key))
+  if type(size) == 'table' then return end -- of a wrong type, which `check` names: it stops its key only
+  if size == 0 then
     if running(root, key) == 0 then redis.call('HDEL', root .. ':limit', key) end
   elseif has_room(root, key) then
     redis.call('ZADD', root .. ':ring', 'NX', redis.call('INCR', root .. ':queue'), key)
@@ -30,8 +32,8 @@ end
 -- `side` is LPUSH, behind the others of the key, or RPUSH, before them.
 local function wait_by_key(root, id, side, limit_key, limit)
   local key = redis.sha1hex(limit_key)
+  redis.call(side, key_list(root, key), id) -- may fail: before anything is written
   redis.call('ZADD', root .. ':limited', redis.call('INCR', root .. ':queue'), id)
-  redis.call(side, key_list(root, key), id)
   redis.call('HSET', root .. ':limit', key, limit or 1)
   offer(root, key)
 end

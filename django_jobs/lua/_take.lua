@@ -4,8 +4,9 @@
 -- further at each turn, so that many cancelled ids in front of a job do not hide it.
 local function take_from(root, place, queue, room, now, ids, jobs, turn)
   local seen, gone = waiting(root, place, math.min(room.slots + room.ahead + (turn - 1) * 100, 500)), {}
-  for _, id in ipairs(seen) do
+  for i, id in ipairs(seen) do
     local job = inspect(root, id)
+    if not job and place == 'list' then id, job = adopt(root, id, -i, now) end
     if not job or job[1] then
       drop(root, id, job, now)
     elseif expired(job, now) then

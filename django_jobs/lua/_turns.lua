@@ -6,8 +6,8 @@ local function take_by_key(root, queue, room, now, ids, jobs)
   for _ = 1, 500 do
     local key = room.slots > 0 and redis.call('ZPOPMIN', root .. ':ring')[1]
     if not key then return end
-    local id = has_room(root, key) and redis.call('RPOP', key_list(root, key))
-    if id and redis.call('ZREM', root .. ':limited', id) == 1 then
+    local id = has_room(root, key) and redis.pcall('RPOP', key_list(root, key))
+    if type(id) == 'string' and redis.call('ZREM', root .. ':limited', id) == 1 then
       local job = inspect(root, id)
       if not job or job[1] then
         drop(root, id, job, now)

@@ -1,4 +1,4 @@
-"""What workers counted: runs and failures by the minute for an hour, by the hour for a week."""
+"""What workers counted: runs and failures by the minute for an hour, by the hour for a week, and ever."""
 
 import re
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from django_jobs.monitor.counts import server_time
-from django_jobs.monitor.reading import ask, number, text
+from django_jobs.monitor.reading import ask, by_client, number, text
 from django_jobs.queue import Queue
 
 HISTOGRAM = re.compile(r"(took|wait):(\d\d?)\Z", re.ASCII)
@@ -20,6 +20,8 @@ class HandlerStats:
     handler: str
     runs: int = 0
     failures: int = 0
+    failed: int = 0  # failures that were the last
+    spent: int = 0  # 2**-20 s
     took: Counter[int] = field(default_factory=Counter)  # 2**-20 s
     waited: Counter[int] = field(default_factory=Counter)  # ms
 
@@ -33,8 +35,8 @@ class HandlerStats:
 
     @property
     def total(self) -> float:
-        """Return about how many seconds all runs took."""
-        return sum(_middle(digits) * count for digits, count in self.took.items()) / 2**20
+        """Return how many seconds all runs took."""
+        return self.spent / 2**20
 
 
 class Timeline:
@@ -77,6 +79,19 @@ def by_handler(queues: Iterable[Queue], hours: float) -> list[HandlerStats]:
     return sorted(found.values(), key=lambda stats: (-stats.total, stats.handler))
 
 
+def ever(queues: Iterable[Queue]) -> dict[str, list[HandlerStats]]:
+    """Return all that ever ran, by queue and handler. Raises RedisError."""
+    found = {}
+    for group in by_client(queues):
+        replies = ask(group[0], [("HGETALL", f"{queue.root}:total") for queue in group])
+        for queue, fields in zip(group, replies, strict=True):
+            stats: dict[str, HandlerStats] = {}
+            for name, value in (fields or {}).items():
+                _add(stats, text(name), number(value))
+            found[queue.name] = list(stats.values())
+    return found
+
+
 def quantile(histogram: Counter[int], share: float) -> float:
     """Return the value below which a share lies, by straight lines within the classes."""
     left = share * histogram.total()
@@ -106,9 +121,9 @@ def _add(found: dict[str, HandlerStats], field: str, count: int) -> None:
         stats.runs += count
     elif what == "failures":
         stats.failures += count
+    elif what == "failed":
+        stats.failed += count
+    elif what == "took":
+        stats.spent += count
     elif bucket := HISTOGRAM.match(what):
         (stats.took if bucket[1] == "took" else stats.waited)[int(bucket[2])] += count
-
-
-def _middle(digits: int) -> float:
-    return 0.75 * 2.0**digits

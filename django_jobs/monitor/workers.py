@@ -24,6 +24,7 @@ class WorkerRow:
     pid: int
     supervisor: int
     version: str
+    release: str
     queues: list[str]
     concurrency: int
     busy: int
@@ -70,6 +71,7 @@ def _row(id: str, said: str, silent: float) -> WorkerRow:
         pid=whole("pid"),
         supervisor=whole("supervisor"),
         version=words("version"),
+        release=words("release"),
         queues=[printable(str(name)) for name in queues] if isinstance(queues, list) else [],
         concurrency=whole("concurrency"),
         busy=whole("busy"),

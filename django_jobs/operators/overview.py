@@ -35,7 +35,18 @@ def workers(terminal: Terminal, options: Namespace) -> None:
     elif not rows:
         terminal.say("No worker runs. Start some with `manage.py runjobs`.")
     else:
-        head = ("worker", "state", "busy", "memory", "up", "supervisor", "version", "queues", "id")
+        head = (
+            "worker",
+            "state",
+            "busy",
+            "memory",
+            "up",
+            "supervisor",
+            "version",
+            "release",
+            "queues",
+            "id",
+        )
         lines = [_worker_line(row, now) for row in rows]
         terminal.say(table(head, lines, terminal.width, whole=("worker", "id")))
 
@@ -71,6 +82,7 @@ def _worker_line(row: WorkerRow, now: float) -> tuple[str, ...]:
         age(row.started, now),
         str(row.supervisor),
         row.version,
+        row.release,
         ",".join(row.queues),
         row.id,
     )

@@ -178,4 +178,7 @@ WORDS = {
     ),
     "doctor": Word("look for what breaks the promises", health.doctor),
     "check": Word("look whether every job is where it says", health.check, ("--queue",)),
+    "check-deploy": Word(
+        "look whether this code has the handlers of what waits", health.check_deploy, ("--queue",)
+    ),
 }

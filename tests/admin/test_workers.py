@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.test import override_settings
 from redis import Redis
 
 from django_jobs.connection import get_queue
@@ -59,6 +60,24 @@ def test_another_version_is_flagged(
     assert "Version 0.0.1; this site has 0.0.2." in text(user, WORKERS)
     monkeypatch.setattr("django_jobs.admin.workers.__version__", "0.0.1")
     assert "this site has" not in text(user, WORKERS)
+
+
+def test_releases_are_shown_and_another_one_is_flagged(
+    queue: Queue, client: Redis, web: Web
+) -> None:
+    queue.push()
+    start_worker(queue, client, release="a<b")
+    user = web("view_worker")
+    for jobs in ({}, {"RELEASE": "a<b"}):
+        with override_settings(JOBS=jobs):
+            found = text(user, WORKERS).partition("Release a&lt;b")
+        assert found[1]
+        assert "this site has" not in found[2]
+    start_worker(queue, client, "w2")
+    with override_settings(JOBS={"RELEASE": "new"}):
+        found = text(user, WORKERS)
+    assert "Release a&lt;b; this site has new." in found
+    assert "Release –; this site has new." in found
 
 
 def test_what_a_worker_runs_is_for_those_who_may_see_jobs(

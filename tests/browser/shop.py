@@ -112,6 +112,7 @@ def fill_history() -> None:
         runs, failures = 40 + 17 * ago % 23, 12 if 25 < ago < 31 else ago % 2
         fields = {"runs": runs, "failures": failures, "shop.send_receipt runs": runs}
         fields |= {"shop.send_receipt failures": failures, "shop.send_receipt took:17": runs}
+        fields["shop.send_receipt took"] = 98_304 * runs
         fields |= {"shop.send_receipt wait:5": runs}
         redis.hset(f"{queue.root}:minute:{now // 60 - ago}", mapping=fields)
     for number, id in enumerate(redis.zrange(f"{queue.root}:failed", 0, -1)):

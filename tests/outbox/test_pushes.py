@@ -1,5 +1,6 @@
 """A push with the outbox: a row in the transaction, one round trip at the commit, no row left."""
 
+import json
 import time
 from datetime import timedelta
 from typing import Any
@@ -11,14 +12,16 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
+from opentelemetry import context, propagate
 from redis import Redis
 
-from django_jobs import Empty, get_batch, get_queue, push_batch, push_job, push_jobs
+from django_jobs import Empty, get_batch, get_queue, push, push_batch, push_job, push_jobs
 from django_jobs.exceptions import PushError
 from django_jobs.options import NewJob
 from django_jobs.outbox import carrier, delivery, rows
 from django_jobs.outbox.models import OutboxJob
 from django_jobs.outbox.relay import Relay, relay_all
+from django_jobs.telemetry import spans
 from tests.outbox.conftest import Reads, ids_in_outbox
 from tests.testapp.models import Note
 
@@ -139,6 +142,20 @@ def test_a_silent_redis_delays_a_commit_once(silent_redis: str) -> None:
                 push_job("test.quick")
         assert time.monotonic() - began < 3
     assert len(ids_in_outbox()) == 10
+
+
+def test_the_trace_of_a_push_waits_with_it(
+    client: "Redis[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push, "around", spans.pushing)
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    token = context.attach(propagate.extract({"traceparent": trace}))
+    with AWAY, transaction.atomic():
+        id = push_job("test.quick")
+    context.detach(token)
+    assert relay_all() == 1
+    headers = json.loads(client.hget(f"jobs:default:job:{id}", "trace") or b"{}")
+    assert headers == {"traceparent": trace}
 
 
 @pytest.mark.parametrize("using", [None, "other"])

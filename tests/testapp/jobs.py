@@ -23,6 +23,12 @@ def quick(job: Job) -> None:
     write(job, "ran")
 
 
+@handler("test.renamed", aliases=("test.former",))
+def renamed(job: Job) -> None:
+    """End at once, also for jobs from before the change."""
+    write(job, "ran")
+
+
 @handler("test.add", result_ttl=60)
 def add(job: Job) -> object:
     """Return a sum, and what JSON has more of."""

@@ -52,6 +52,8 @@ class Command(BaseCommand):
         add("--max-memory", "MB", "renew a process that takes more (Linux)", type=whole(10**9))
         text = "seconds for the jobs under way when it is told to stop (25)"
         add("--shutdown-timeout", "S", text, type=seconds, default=25.0)
+        text = "serve /metrics, /healthz and /readyz there, for Prometheus and probes"
+        add("--metrics-port", "N", text, type=whole(65535))
         text = "end when nothing is left to do; what is scheduled stays"
         parser.add_argument("--drain", action="store_true", help=text)
         parser.add_argument("--reload", action="store_true", help="start again when code changes")
@@ -84,7 +86,8 @@ class Command(BaseCommand):
         self.stdout.flush()
         for warning in warnings + unknown_queues(names):
             self.stderr.write(f"Warning: {warning}")
-        return make_supervisor(work, queues, shutdown_timeout=options["shutdown_timeout"], **many)
+        rest = {name: options[name] for name in ("shutdown_timeout", "metrics_port")}
+        return make_supervisor(work, queues, **many, **rest)
 
     def _meet_redis(self, url: str) -> list[str]:
         """Wait until Redis answers; return what to warn of. Raises CommandError."""

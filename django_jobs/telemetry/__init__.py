@@ -1,0 +1,1 @@
+"""Traces by OpenTelemetry: an app, to be named in INSTALLED_APPS."""
