@@ -121,6 +121,7 @@ MUTANTS = [
     Mutant("release gives the attempt back", "lower_attempts(key)\n    if", "if"),
     Mutant("retry begins anew", "'group', 'attempts', 'crashes'", "'group', 'crashes'"),
     Mutant("ahead never takes a last attempt", "then room.ahead = 0 end", "then end"),
+    Mutant("a result says who made it", "'worker', worker, 'result'", "'result'"),
     # Order.
     Mutant(
         "first in, first out",
