@@ -47,11 +47,6 @@ MUTANTS = [
     Mutant(
         "held keeps the ids of the last claim", "number .. ' ' .. ids)\nend", "number .. ' ')\nend"
     ),
-    Mutant(
-        "held names a job whose token is newer than known",
-        "known[id] ~= token and",
-        "not known[id] and",
-    ),
     Mutant("a closed worker gets nothing", "if lease < 0 then return 'closed' end", ""),
     Mutant(
         "an unknown worker gets nothing",
