@@ -2,12 +2,15 @@
 
 import re
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
+from redis.retry import Retry
 
 from tests.conftest import free_port, start_redis, wait_until
 from tests.faults.site import Server
@@ -114,8 +117,9 @@ class Cluster:
         """Return the masters beside one."""
         return [master for master in self.masters() if master is not server]
 
-    def move(self, slot: int, target: Server, *, pause: float = 0.0) -> None:
-        """Move a slot key by key, as `redis-cli --cluster reshard` does."""
+    @contextmanager
+    def on_its_way(self, slot: int, target: Server, *, pause: float = 0.0) -> Iterator[None]:
+        """Move a slot's keys, as `redis-cli --cluster reshard` does, and tell the nodes at the end."""
         source = self.owner(slot)
         names = {server: self._ids[server] for server in (source, target)}
         target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])
@@ -124,9 +128,14 @@ class Cluster:
             words = ("127.0.0.1", target.port, "", 0, 5000, "KEYS", *found)
             source.client.execute_command("MIGRATE", *words)
             time.sleep(pause)
+        yield
         for server in (target, source, *self.others(source)):
-            with suppress(ResponseError):  # a replica
-                server.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[target])
+            server.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[target])
+
+    def move(self, slot: int, target: Server, *, pause: float = 0.0) -> None:
+        """Move a slot."""
+        with self.on_its_way(slot, target, pause=pause):
+            pass
 
     def is_whole(self) -> bool:
         """Say whether each server sees every slot, and each replica has its master's data."""
@@ -157,4 +166,6 @@ class Cluster:
         return False
 
     def _slots(self, server: Server) -> Any:
-        return server.client.execute_command("CLUSTER", "SLOTS")
+        settings = {"socket_timeout": 0.5, "retry": Retry(NoBackoff(), 0), "protocol": 2}
+        with Redis(port=server.port, **settings) as client:  # it may be frozen
+            return client.execute_command("CLUSTER", "SLOTS")
