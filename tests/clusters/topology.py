@@ -78,10 +78,14 @@ class Sentinels:
 
 
 class Cluster:
-    """Three masters, each with a replica if asked for."""
+    """Three masters, each with a replica; with `certificates` (words for TLS) clients may use TLS."""
 
-    def __init__(self, folder: Path, *, replicas: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, replicas: bool = True, certificates: tuple[str, ...] = ()
+    ) -> None:
         folder.mkdir()
+        self._certificates = certificates
+        self.tls_ports: list[int] = []
         self._buses: dict[int, int] = {}
         self.servers = [self._server(folder / str(i)) for i in range(6 if replicas else 3)]
         self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{s.port}" for s in self.servers[:2])
@@ -93,9 +97,10 @@ class Cluster:
             first, last = SLOTS * i // 3, SLOTS * (i + 1) // 3 - 1
             server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
             server.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", i + 1)
-        for server in self.servers[1:]:
+        ports = self.tls_ports or [server.port for server in self.servers]
+        for server, port in zip(self.servers[1:], ports[1:], strict=True):
             bus = self._buses[server.port]
-            masters[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", server.port, bus)
+            masters[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
         for master, replica in zip(masters, self.servers[3:], strict=False):
             wait_until(lambda r=replica, m=master: self._follow(r, m))
         wait_until(self.is_whole)
@@ -154,7 +159,11 @@ class Cluster:
 
     def _server(self, folder: Path) -> Server:
         bus = free_port()
-        words = ("--cluster-enabled", "yes", "--cluster-port", str(bus), *QUICK)
+        words = ["--cluster-enabled", "yes", "--cluster-port", str(bus), *QUICK]
+        if self._certificates:
+            self.tls_ports.append(free_port())
+            words += [*self._certificates, "--tls-cluster", "yes"]
+            words += ["--tls-port", str(self.tls_ports[-1])]
         server = Server(folder, *words, "--cluster-node-timeout", "1000")
         self._buses[server.port] = bus
         return server
