@@ -15,6 +15,7 @@ from django_jobs.lines import Lines
 from django_jobs.options import new_job
 from django_jobs.queue import Queue
 from django_jobs.routes import BadURL, read_url
+from tests.conftest import wait_until
 from tests.faults.proxy import Proxy
 from tests.faults.site import Server
 
@@ -112,6 +113,19 @@ def test_each_queue_is_swept_and_reported_under_its_own_number(
     assert queues[1].stop(id.decode())
     assert queues[2].order("w", "quiet")
     assert lines.run([report_call(queues, {"w": "{}"})]) == [[b"job 2 " + id, b"quiet"]]
+
+
+def test_each_queue_is_swept_by_its_own_rules(lines: Lines, queues: list[Queue]) -> None:
+    fill(queues, 1)
+    for queue in queues:
+        with pytest.raises(ZeroDivisionError):
+            queue.pull(lambda job: 1 / 0)
+
+    def only_the_second_is_left() -> bool:
+        checked(lines.run([sweep_call(queues, "w", 1, [b"0"] * 3, [0.001, None, 0.001])]))
+        return [queue.stats().failed for queue in queues] == [0, 1, 0]
+
+    wait_until(only_the_second_is_left)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from django_jobs.invariants import check
 from django_jobs.monitor import pages
 from django_jobs.queue import Queue
 from tests.clusters.conftest import Work, account_of
+from tests.clusters.topology import Cluster
 from tests.conftest import free_port, wait_until
 from tests.faults.site import Server
 from tests.processes import ran
@@ -23,12 +24,17 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "redis.md"
 As = Callable[[str], Queue]
 
 
+def add_users(server: Server) -> None:
+    """Give a server the users of the document."""
+    for line in re.findall(r"^    user (.+)$", DOCUMENT.read_text(), re.MULTILINE):
+        server.client.execute_command("ACL", "SETUSER", *line.split())
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """A server with the users of the document."""
     server = Server(tmp_path / "redis")
-    for line in re.findall(r"^    user (.+)$", DOCUMENT.read_text(), re.MULTILINE):
-        server.client.execute_command("ACL", "SETUSER", *line.split())
+    add_users(server)
     yield server
     server.end()
 
@@ -125,12 +131,9 @@ def test_an_operator_sees_and_moves_jobs_and_claims_none(server: Server, acting:
     all_refuse(queue)
 
 
-Words = tuple[str, ...]
-
-
 @pytest.fixture
-def authority(tmp_path: Path) -> Path:
-    """A folder with a certificate for 127.0.0.1, signed by itself."""
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1, signed by itself, and beside it its key."""
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
@@ -141,21 +144,54 @@ def authority(tmp_path: Path) -> Path:
         check=True,
         capture_output=True,
     )
-    return tmp_path
+    return tmp_path / "ca.pem"
 
 
-def test_everything_goes_by_tls(authority: Path, work: Work, ledger: Path) -> None:
-    ca, port = authority / "ca.pem", free_port()
-    words = ("--tls-cert-file", str(ca), "--tls-key-file", str(authority / "key.pem"))
-    words += ("--tls-ca-cert-file", str(ca), "--tls-auth-clients", "no", "--tls-port", str(port))
-    server = Server(authority / "redis", *words)
+def words_for(certificate: Path) -> tuple[str, ...]:
+    """Return what a server needs for TLS."""
+    own = ("--tls-cert-file", str(certificate), "--tls-key-file", f"{certificate.parent}/key.pem")
+    return (*own, "--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no")
+
+
+def test_everything_goes_by_tls(certificate: Path, work: Work, ledger: Path) -> None:
+    port = free_port()
+    words = (*words_for(certificate), "--tls-port", str(port))
+    server = Server(certificate.parent / "redis", *words)
     try:
-        url = f"rediss://127.0.0.1:{port}/0"
-        account = account_of(f"{url}?ssl_ca_certs={ca}", ledger, "email")
-        work(f"{url}?ssl_ca_certs={ca}", "--queues", "email")
+        plain = f"rediss://127.0.0.1:{port}/0"
+        url = f"{plain}?ssl_ca_certs={certificate}"
+        account = account_of(url, ledger, "email")
+        work(url, "--queues", "email")
         account.push(seconds=0.5)
         account.close()
         with pytest.raises(PushError, match="CERTIFICATE_VERIFY_FAILED"):
-            Queue("email", get_client(url)).push()
+            Queue("email", get_client(plain)).push()
     finally:
         server.end()
+
+
+def test_in_a_cluster_too_and_with_few_rights(certificate: Path, work: Work, ledger: Path) -> None:
+    words = words_for(certificate)
+    cluster = Cluster(certificate.parent / "cluster", replicas=False, certificates=words)
+    try:
+        for server in cluster.servers:
+            add_users(server)
+        hosts = ",".join(f"127.0.0.1:{port}" for port in cluster.tls_ports)
+        url = f"rediss+cluster://worker:two@{hosts}?ssl_ca_certs={certificate}"
+        with pytest.raises(PushError, match=r"cluster\|slots"):
+            Queue("a", get_client(url, "jobs:{a}"), cluster=True).push()
+        for server in cluster.servers:
+            server.client.execute_command("ACL", "SETUSER", "worker", "+cluster|slots")
+        account = account_of(url, ledger, "a", "b", "c")
+        work(url, "--queues", "a,b,c")
+        account.push(seconds=1)
+        account.close()
+        by_tls = [
+            line
+            for s in cluster.servers
+            for line in s.client.client_list()
+            if line["user"] == "worker"
+        ]
+        assert {int(line["laddr"].rpartition(":")[2]) for line in by_tls} == {*cluster.tls_ports}
+    finally:
+        cluster.end()

@@ -5,14 +5,23 @@ import time
 from pathlib import Path
 
 import pytest
+from redis.exceptions import RedisError
 
+from django_jobs.exceptions import PushError
+from django_jobs.invariants import check
+from django_jobs.monitor.counts import oldest_waits
 from django_jobs.routes import slot_of
 from tests.clusters.conftest import Work, account_of
 from tests.clusters.topology import Cluster, Sentinels
 from tests.conftest import wait_until
+from tests.faults.site import Server
 from tests.processes import Tree, ran
 
-ROUNDS = [1, pytest.param(10, marks=pytest.mark.soak)]
+DEATHS = [
+    (1, signal.SIGKILL),
+    pytest.param(10, signal.SIGKILL, marks=pytest.mark.soak),
+    pytest.param(3, signal.SIGSTOP, marks=pytest.mark.soak),
+]
 QUEUES = ("a", "b", "c", "default")  # on all three masters of a cluster
 
 
@@ -22,9 +31,17 @@ def workers_of(trees: list[Tree]) -> list[list[int]]:
     return [tree.children() for tree in trees]
 
 
-@pytest.mark.parametrize("rounds", ROUNDS)
+def come_back(server: Server, how: int) -> None:
+    """Let a master come back that was replaced meanwhile."""
+    if how == signal.SIGSTOP:
+        server.signal(signal.SIGCONT)
+    else:
+        server.start()
+
+
+@pytest.mark.parametrize(("rounds", "how"), DEATHS)
 def test_sentinels_name_another_master(
-    sentinels: Sentinels, work: Work, ledger: Path, rounds: int
+    sentinels: Sentinels, work: Work, ledger: Path, rounds: int, how: int
 ) -> None:
     account = account_of(sentinels.url, ledger, "a", "b")
     trees = [work(sentinels.url, "--queues", "a,b", "--concurrency", "4") for _ in range(2)]
@@ -32,19 +49,19 @@ def test_sentinels_name_another_master(
     for _ in range(rounds):
         account.push(seconds=2)
         dead, cut = sentinels.master(), time.monotonic()
-        dead.signal(signal.SIGKILL)
+        dead.signal(how)
         account.push(until=lambda dead=dead: sentinels.master() is not dead)
         account.push(seconds=2)
         print(account.close(cut=cut))
-        dead.start()
+        come_back(dead, how)
         wait_until(sentinels.has_substitute, 30)
         account.begin_anew()
     assert workers_of(trees) == workers
 
 
-@pytest.mark.parametrize("rounds", ROUNDS)
+@pytest.mark.parametrize(("rounds", "how"), DEATHS)
 def test_a_master_of_a_cluster_dies(
-    cluster: Cluster, work: Work, ledger: Path, rounds: int
+    cluster: Cluster, work: Work, ledger: Path, rounds: int, how: int
 ) -> None:
     account = account_of(cluster.url, ledger, *QUEUES)
     trees = [work(cluster.url, "--queues", ",".join(QUEUES), "--concurrency", "4") for _ in "12"]
@@ -52,11 +69,11 @@ def test_a_master_of_a_cluster_dies(
     for _ in range(rounds):
         account.push(seconds=2)
         dead, cut = cluster.owner(slot), time.monotonic()
-        dead.signal(signal.SIGKILL)
+        dead.signal(how)
         account.push(until=lambda dead=dead: cluster.owner(slot) is not dead)
         account.push(seconds=2)
         print(account.close(cut=cut))
-        dead.start()
+        come_back(dead, how)
         wait_until(cluster.is_whole, 30)
         account.begin_anew()
     assert workers_of(trees) == workers
@@ -88,3 +105,17 @@ def test_a_queue_moves_while_it_drains(cluster: Cluster, work: Work, ledger: Pat
     assert account.ran_of("b") > before + 20  # it is elsewhere
     print(account.close())
     assert tree.wait(20) == 0
+
+
+def test_what_is_on_its_way_is_not_taken_for_absent(cluster: Cluster, ledger: Path) -> None:
+    queue, slot = account_of(cluster.url, ledger, "a").queues["a"], slot_of("jobs:{a}")
+    queue.push()
+    with cluster.on_its_way(slot, cluster.others(cluster.owner(slot))[0]):
+        with pytest.raises(RedisError, match="another server"):
+            oldest_waits([queue])
+        with pytest.raises(PushError, match="another server"):
+            queue.push()
+    assert oldest_waits([queue])["a"] > 0
+    queue.push()
+    assert queue.stats().active == 2
+    assert check(queue) == []

@@ -2,12 +2,15 @@
 
 import re
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
+from redis.retry import Retry
 
 from tests.conftest import free_port, start_redis, wait_until
 from tests.faults.site import Server
@@ -75,10 +78,14 @@ class Sentinels:
 
 
 class Cluster:
-    """Three masters, each with a replica if asked for."""
+    """Three masters, each with a replica; with `certificates` (words for TLS) clients may use TLS."""
 
-    def __init__(self, folder: Path, *, replicas: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, replicas: bool = True, certificates: tuple[str, ...] = ()
+    ) -> None:
         folder.mkdir()
+        self._certificates = certificates
+        self.tls_ports: list[int] = []
         self._buses: dict[int, int] = {}
         self.servers = [self._server(folder / str(i)) for i in range(6 if replicas else 3)]
         self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{s.port}" for s in self.servers[:2])
@@ -90,9 +97,10 @@ class Cluster:
             first, last = SLOTS * i // 3, SLOTS * (i + 1) // 3 - 1
             server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
             server.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", i + 1)
-        for server in self.servers[1:]:
+        ports = self.tls_ports or [server.port for server in self.servers]
+        for server, port in zip(self.servers[1:], ports[1:], strict=True):
             bus = self._buses[server.port]
-            masters[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", server.port, bus)
+            masters[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
         for master, replica in zip(masters, self.servers[3:], strict=False):
             wait_until(lambda r=replica, m=master: self._follow(r, m))
         wait_until(self.is_whole)
@@ -114,8 +122,9 @@ class Cluster:
         """Return the masters beside one."""
         return [master for master in self.masters() if master is not server]
 
-    def move(self, slot: int, target: Server, *, pause: float = 0.0) -> None:
-        """Move a slot key by key, as `redis-cli --cluster reshard` does."""
+    @contextmanager
+    def on_its_way(self, slot: int, target: Server, *, pause: float = 0.0) -> Iterator[None]:
+        """Move a slot's keys, as `redis-cli --cluster reshard` does, and tell the nodes at the end."""
         source = self.owner(slot)
         names = {server: self._ids[server] for server in (source, target)}
         target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])
@@ -124,9 +133,14 @@ class Cluster:
             words = ("127.0.0.1", target.port, "", 0, 5000, "KEYS", *found)
             source.client.execute_command("MIGRATE", *words)
             time.sleep(pause)
+        yield
         for server in (target, source, *self.others(source)):
-            with suppress(ResponseError):  # a replica
-                server.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[target])
+            server.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[target])
+
+    def move(self, slot: int, target: Server, *, pause: float = 0.0) -> None:
+        """Move a slot."""
+        with self.on_its_way(slot, target, pause=pause):
+            pass
 
     def is_whole(self) -> bool:
         """Say whether each server sees every slot, and each replica has its master's data."""
@@ -145,7 +159,11 @@ class Cluster:
 
     def _server(self, folder: Path) -> Server:
         bus = free_port()
-        words = ("--cluster-enabled", "yes", "--cluster-port", str(bus), *QUICK)
+        words = ["--cluster-enabled", "yes", "--cluster-port", str(bus), *QUICK]
+        if self._certificates:
+            self.tls_ports.append(free_port())
+            words += [*self._certificates, "--tls-cluster", "yes"]
+            words += ["--tls-port", str(self.tls_ports[-1])]
         server = Server(folder, *words, "--cluster-node-timeout", "1000")
         self._buses[server.port] = bus
         return server
@@ -157,4 +175,6 @@ class Cluster:
         return False
 
     def _slots(self, server: Server) -> Any:
-        return server.client.execute_command("CLUSTER", "SLOTS")
+        settings = {"socket_timeout": 0.5, "retry": Retry(NoBackoff(), 0), "protocol": 2}
+        with Redis(port=server.port, **settings) as client:  # it may be frozen
+            return client.execute_command("CLUSTER", "SLOTS")
