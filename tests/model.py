@@ -497,7 +497,7 @@ class Model:
             del self.jobs[job.id]
             self._mark(job, "succeeded")
         elif outcome == "kept":
-            job.state, job.worker = "succeeded", ""
+            job.state = "succeeded"  # and says who ran it
             self._mark(job, "succeeded")
         elif outcome == "failed":
             self._bury(job)

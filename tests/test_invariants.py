@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from redis import Redis
 
 from django_jobs import invariants, scanning
-from django_jobs.claims import sweep_call
+from django_jobs.claims import read_held, sweep_call
 from django_jobs.invariants import check
 from django_jobs.line import run
 from django_jobs.queue import Queue
@@ -246,3 +246,15 @@ def test_a_worker_that_was_suspected_and_closed_is_forgotten(client: Redis, answ
     client.zadd("jobs:email:workers", {"w1": -1}, xx=True)
     run(client, look)
     assert client.keys() == []
+
+
+def test_held_names_a_job_that_was_retried_and_claimed_again_unheard(client: Redis) -> None:
+    """A retry and the claim that took it again were done, and both answers were lost."""
+    queue = Queue("email", client)
+    id = queue.push({}, "h")
+    register(queue, "w1")
+    claim(queue)
+    run(client, queue.settle_retry("w1", [(id, 1, 0.0, WHY)]))
+    claim(queue, number=2)
+    answer = read_held(run(client, queue.held("w1", 3, [(id, 1)])))
+    assert (answer.stands, answer.unknown) == ([False], [(id, 2)])

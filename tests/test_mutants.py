@@ -47,11 +47,6 @@ MUTANTS = [
     Mutant(
         "held keeps the ids of the last claim", "number .. ' ' .. ids)\nend", "number .. ' ')\nend"
     ),
-    Mutant(
-        "held names a job whose token is newer than known",
-        "known[id] ~= token and",
-        "not known[id] and",
-    ),
     Mutant("a closed worker gets nothing", "if lease < 0 then return 'closed' end", ""),
     Mutant(
         "an unknown worker gets nothing",
@@ -121,6 +116,7 @@ MUTANTS = [
     Mutant("release gives the attempt back", "lower_attempts(key)\n    if", "if"),
     Mutant("retry begins anew", "'group', 'attempts', 'crashes'", "'group', 'crashes'"),
     Mutant("ahead never takes a last attempt", "then room.ahead = 0 end", "then end"),
+    Mutant("a result says who made it", "'worker', worker, 'result'", "'result'"),
     # Order.
     Mutant(
         "first in, first out",

@@ -17,7 +17,7 @@ from django_jobs.task_backend.options import Defaults, problems
 from django_jobs.task_backend.plan import Plan, handler_options, job_options
 from django_jobs.task_backend.results import of_push, of_record
 from django_jobs.task_backend.running import task_handler
-from django_jobs.task_backend.wire import MARK, changes_of, decode, mark
+from django_jobs.task_backend.wire import MARK, changes_of, decode, made_at, mark
 
 
 class Engine:
@@ -103,7 +103,10 @@ class Engine:
             push.refuse_event_loop("enqueue", "aenqueue")
         plan, queue = self._plan(task), get_queue(task.queue_name)
         jobs = [plan.job(queue, args, kwargs) for args, kwargs in calls]
-        results = [of_push(self.framework, task, job.id, decode(job.payload)) for job in jobs]
+        results = [
+            of_push(self.framework, task, job.id, decode(job.payload), made_at(job.id))
+            for job in jobs
+        ]
         commit = push.transaction_of(None, plan.path) if careful else None
         if careful:
             push.send(queue, jobs, None, plan.path)

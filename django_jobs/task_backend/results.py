@@ -11,7 +11,7 @@ from django_jobs.job import Claimed, decode_payload
 from django_jobs.outcome import Outcome
 from django_jobs.record import Attempt, JobRecord
 from django_jobs.task_backend.framework import Framework
-from django_jobs.task_backend.wire import changed, decode, made_at, read_call
+from django_jobs.task_backend.wire import UUID, changed, decode, made_at, read_call
 
 STATUS = {
     "active": "READY",
@@ -22,13 +22,15 @@ STATUS = {
 }
 
 
-def of_push(framework: Framework, task: Any, id: str, payload: Any) -> Any:
-    """Return the result of a task that was just pushed."""
+def of_push(
+    framework: Framework, task: Any, id: str, payload: Any, enqueued_at: datetime | None
+) -> Any:
+    """Return the result of a task of which no more is known than its push."""
     return framework.base.TaskResult(
         task=task,
         id=id,
         status=framework.base.TaskResultStatus.READY,
-        enqueued_at=enqueued(id, None),
+        enqueued_at=moment(enqueued_at),
         started_at=None,
         finished_at=None,
         last_attempted_at=None,
@@ -47,9 +49,8 @@ def of_record(framework: Framework, record: JobRecord) -> Any:
     starts = [error.began_at for error in record.errors if error.began_at]
     starts += [record.started_at] if record.started_at else []
     return _set(
-        of_push(framework, task, record.id, payload),
+        of_push(framework, task, record.id, payload, enqueued(record.id, record.enqueued_at)),
         status=framework.base.TaskResultStatus(STATUS[record.state]),
-        enqueued_at=enqueued(record.id, record.enqueued_at),
         started_at=moment(starts[0] if starts else None),
         last_attempted_at=moment(starts[-1] if starts else None),
         finished_at=moment(record.finished_at or record.failed_at),
@@ -64,9 +65,8 @@ def of_run(framework: Framework, task: Any, claimed: Claimed, payload: Any) -> A
     task = changed(task, read_call(payload)[2])
     pushed_at, now = datetime.fromtimestamp(claimed.enqueued_ms / 1000, UTC), timezone.now()
     return _set(
-        of_push(framework, task, claimed.id, payload),
+        of_push(framework, task, claimed.id, payload, enqueued(claimed.id, pushed_at)),
         status=framework.base.TaskResultStatus.RUNNING,
-        enqueued_at=enqueued(claimed.id, pushed_at),
         started_at=now,
         last_attempted_at=now,
         worker_ids=[*[""] * (claimed.attempt - 1), claimed.worker],
@@ -97,8 +97,9 @@ def _set(result: Any, **facts: Any) -> Any:
 
 def enqueued(id: str, pushed_at: datetime | None) -> datetime | None:
     """Return when a task was enqueued: when its id was made, unless that clock is ahead of Redis'."""
-    known = [at for at in (made_at(id), pushed_at) if at is not None]
-    return moment(min(known, default=None))
+    if not UUID.match(id) or pushed_at is None:
+        return pushed_at
+    return min(made_at(id), pushed_at)
 
 
 def moment(at: datetime | None) -> datetime | None:

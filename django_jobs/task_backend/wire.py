@@ -33,9 +33,9 @@ def new_task_id(queue: str) -> str:
     return new_id()[:-MARK] + mark(queue)
 
 
-def made_at(id: str) -> datetime | None:
-    """Return when an id was made, by the clock of whoever made it; None if it does not say."""
-    return datetime.fromtimestamp(int(id[:12], 16) / 1000, UTC) if UUID.match(id) else None
+def made_at(id: str) -> datetime:
+    """Return when an id was made, by the clock of whoever made it."""
+    return datetime.fromtimestamp(int(id[:12], 16) / 1000, UTC)
 
 
 def _refuse(value: object) -> None:
