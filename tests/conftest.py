@@ -21,8 +21,8 @@ from tests.postgres import start_postgres
 from tests.processes import Tree, trees
 
 Runjobs = Callable[..., Tree]
-# The first two need settings of their own, and Chromium: see tox.ini; test_testing.py runs the third.
-collect_ignore = ["browser", "outbox", "project"]
+# These need settings or packages of their own: see tox.ini; test_testing.py runs the last.
+collect_ignore = ["browser", "outbox", "site", "project"]
 if django.VERSION < (6, 0) and find_spec("django_tasks") is None:
     collect_ignore.append("tasks")  # there are none to run
 

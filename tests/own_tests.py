@@ -11,6 +11,7 @@ import sys
 import tarfile
 import tempfile
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,9 @@ def set_up() -> None:
     class Dummy(JobsBackend):
         @property
         def results(self) -> list[Any]:
-            return [self.get_result(job.id) for job in pushed_jobs()]
+            with ThreadPoolExecutor(1) as pool:  # some tests ask on their event loop
+                jobs = pool.submit(pushed_jobs).result()
+            return [self.get_result(job.id) for job in jobs]
 
         def clear(self) -> None:
             delete_jobs()

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 
 import django
@@ -26,11 +27,16 @@ from django_jobs.push import PushOptions
 from django_jobs.runner import parse_queues
 from tests.commands import ROOT, Processes, end_of
 from tests.conftest import free_port, start_redis
+from tests.test_architecture import ROW
 
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
 DOCUMENTS += [ROOT / "example_project" / "README.md"]
-RUN = [path for path in DOCUMENTS if path.name != "tasks.md" or django.VERSION >= (6, 1)]
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NOT_RUN = ["tutorial.md"]  # test_tutorial.py makes its project
+NOT_RUN += ["tasks.md"] if django.VERSION < (6, 1) else []
+RUN = [path for path in DOCUMENTS if path.name not in NOT_RUN]
+ELSEWHERE = ("text", "ini", "dockerfile", "yaml")  # test_cli.py, site/test_deployment.py
+ONLY_READ = ("js",)
+FENCE = re.compile(r"^( *)```(\w*)(?: title=\"(.+?)\")?\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 GUIDE = (ROOT / "docs" / "guide.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -73,10 +79,14 @@ def note(sender, **kwargs):
 
 @dataclass
 class Block:
-    """A fenced block; `file` is the name that its first line gives, if it gives one."""
+    """A fenced block; `file` is the name that its first line gives, if it gives one.
+
+    `title` is the file of this repository that it is a piece of.
+    """
 
     where: str
     language: str
+    title: str
     text: str
 
     @property
@@ -86,12 +96,16 @@ class Block:
 
 
 def blocks_of(document: Path) -> list[Block]:
-    text = document.read_text()
+    return blocks_in(document.read_text(), document.name)
+
+
+def blocks_in(text: str, name: str) -> list[Block]:
     found = []
     for match in FENCE.finditer(text):
         line = text[: match.start()].count("\n") + 1
-        found.append(Block(f"{document.name}:{line}", match[1], match[2]))
-    assert text.count("```") == 2 * len(found), f"{document.name} has a fence that is not closed"
+        text_in = re.sub(f"^{match[1]}", "", match[4], flags=re.MULTILINE)
+        found.append(Block(f"{name}:{line}", match[2], match[3] or "", text_in))
+    assert text.count("```") == 2 * len(found), f"{name} has a fence that is not closed"
     return found
 
 
@@ -134,12 +148,14 @@ def test_every_snippet_runs(
     site = Site(tmp_path / "site", processes)
     plain = []
     for block in blocks_of(document):
-        if block.language == "python" and block.file:
+        if block.title:
+            assert_is_piece(block)
+        elif block.language == "python" and block.file:
             site.add(block.file, block.text)
         elif block.language == "python":
             plain.append((block.where, block.text))
         else:
-            known = ("sh", "conf", "js")  # the last is only read
+            known = ("sh", "conf", *ELSEWHERE, *ONLY_READ)
             assert block.language in known, f"{block.where}: who runs {block.language!r}?"
     site.add("settings.py", SETTINGS_END)
     site.manage("migrate", "--run-syncdb")
@@ -152,6 +168,17 @@ def test_every_snippet_runs(
         if block.language == "conf":
             start_with(block.text, tmp_path)
     assert_handlers_ran(site)
+
+
+def assert_is_piece(block: Block) -> None:
+    """Find a block in its file; how far in it stands there does not count."""
+    lines, whole = plain_lines(block.text), plain_lines((ROOT / block.title).read_text())
+    starts = range(len(whole))
+    assert any(whole[i : i + len(lines)] == lines for i in starts), f"{block.where} is another now"
+
+
+def plain_lines(text: str) -> list[str]:
+    return [line.strip().removesuffix(",") for line in text.splitlines()]
 
 
 def assert_handlers_ran(site: Site) -> None:
@@ -232,6 +259,13 @@ def install(words: list[str], site: Site) -> None:
         assert extra in PROJECT["optional-dependencies"]
 
 
+def collect_tests(words: list[str], site: Site) -> None:
+    """Look whether pytest finds such tests."""
+    process = site.processes.start(*words[1:], "--collect-only", "-q", cwd=ROOT)
+    status, output = end_of(process)
+    assert status == 0, output
+
+
 def read_tox(words: list[str], site: Site) -> None:
     tox = configparser.ConfigParser()
     tox.read(ROOT / "tox.ini")
@@ -246,6 +280,7 @@ COMMANDS: dict[str, Callable[[list[str], Site], None]] = {
     "python3 -m venv .venv": make_venv,
     ".venv/bin/pip install ": install,
     "pip install ": install,
+    "python -m pytest ": collect_tests,
     ".venv/bin/tox": read_tox,
 }
 
@@ -316,6 +351,15 @@ def test_the_table_of_checks_names_each_of_them() -> None:
 def test_the_table_of_signals_names_each_of_them() -> None:
     found = {name for name, value in vars(signals).items() if isinstance(value, Signal)}
     assert set(rows("signal")) == found
+
+
+def test_the_table_of_layers_is_in_their_order() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    table = text[text.index("| modules | |") :].partition("\n\n")[0].splitlines()[2:]
+    named = [[ROW[name] for name in re.findall(r"`(\w+)`", row)] for row in table]
+    assert len(named) > 5
+    for lower, upper in pairwise(named):
+        assert max(lower) < min(upper)
 
 
 def test_links_lead_somewhere() -> None:

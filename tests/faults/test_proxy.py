@@ -27,6 +27,7 @@ WORKING = ("BLPOP", "SCRIPT", "SMEMBERS", "beat", "claim", "settle_failed", "set
 WORKING += ("settle_succeeded", "sweep", "held", "release", "progress", "report", "count")
 KILLING = ("close", "recover")
 STARTING = ("CLIENT", "INFO", "CONFIG", "configure", "define")
+READING = ("job",)  # by who hears that a job was taken back
 HOPELESS = {"fault.broken", "test.hopeless", "test.gone", "test.kill"}
 
 
@@ -64,7 +65,7 @@ def test_a_spoiled_command_of_a_worker_or_supervisor_costs_nothing(
         wait_until(plan.struck.is_set)
         site.account(again=again, seconds=10)
     assert {record.handler for record in site.failed().values()} <= HOPELESS
-    assert set(proxy.seen) <= {*WORKING, *KILLING, *PUSHING, *STARTING}, (
+    assert set(proxy.seen) <= {*WORKING, *KILLING, *PUSHING, *STARTING, *READING}, (
         "a command that is not spoiled here"
     )
     assert tree.children() == workers or command in KILLING

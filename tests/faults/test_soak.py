@@ -33,7 +33,7 @@ GROWTH = 5  # MB that a process may take more than when it was warm
 
 # What may be left of a queue without jobs; some of it names workers.
 OF_WORKERS = {"workers", "claims", "suspects", "about", "orders"}
-KEYS = {"queue", "meta", "counts", "wake", *OF_WORKERS}
+KEYS = {"queue", "meta", "counts", "total", "wake", *OF_WORKERS}
 VERBS = ["cancel", "fail", "retry", "discard", "resume"] * 3 + ["pause"]
 COMMANDS = ["BLPOP", "SCRIPT", "SMEMBERS", "beat", "claim", "held", "progress", "release", "report"]
 COMMANDS += ["count", "settle_failed", "settle_retry", "settle_succeeded", "sweep"]
