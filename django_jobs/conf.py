@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from redis import ConnectionPool
 
-from django_jobs import backoff, keys, routes
+from django_jobs import address, backoff, keys
 from django_jobs.handlers import NAME, check_max_attempts
 from django_jobs.job import MAX_ATTEMPTS
 from django_jobs.limits import Limits, check_concurrency, check_rate
@@ -21,7 +21,7 @@ from django_jobs.redact import NAMES, Redactor
 
 LOCAL = "redis://127.0.0.1:6379/0"
 ENVIRONMENT = ("JOBS_URL", "REDIS_URL")
-SCHEMES = (*routes.ONE, *routes.SENTINEL, *routes.CLUSTER, "embedded://")
+SCHEMES = (*address.ONE, *address.SENTINEL, *address.CLUSTER, "embedded://")
 RANGES: dict[str, tuple[float, int, str]] = {
     "LEASE": (1, 3600, "seconds"),
     "UNKNOWN_HANDLER_WAIT": (0, 10**8, "seconds"),
@@ -111,12 +111,12 @@ def url_problem(url: object) -> str:
     if not isinstance(url, str) or not url.startswith(SCHEMES):
         return f"it begins with none of {', '.join(SCHEMES)}."
     try:
-        if url.startswith(routes.ONE):
+        if url.startswith(address.ONE):
             ConnectionPool.from_url(url).make_connection()  # builds it, does not connect
         elif not url.startswith("embedded:"):
-            routes.read_url(url)
+            address.read_url(url)
         parts = urlsplit(url)
-    except routes.BadURL as error:
+    except address.BadURL as error:
         return str(error)
     except (TypeError, ValueError):
         return (
@@ -124,7 +124,7 @@ def url_problem(url: object) -> str:
             " In a password write %2F %23 %3F %40 for / # ? @."
         )
     is_number = parts.scheme == "unix" or re.fullmatch(r"/?\d*", parts.path)
-    if url.startswith(routes.ONE) and (parts.fragment or not is_number):
+    if url.startswith(address.ONE) and (parts.fragment or not is_number):
         return "what follows host and port is not the number of a database, as in /0."
     return ""
 

@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from django_jobs import embedded, keys, routes
+from django_jobs import address, embedded, keys, routes
 from django_jobs.conf import get_settings
 from django_jobs.handlers import all_handlers
 from django_jobs.line import hang_up
@@ -63,11 +63,11 @@ def all_clients() -> list[Redis]:
 def _client_of(url: str, slot: int) -> Redis:
     if _is_cluster(url):
         return _client_of_slot(url, slot)
-    return _client_of_master(url) if url.startswith(routes.SENTINEL) else _client(url)
+    return _client_of_master(url) if url.startswith(address.SENTINEL) else _client(url)
 
 
 def _is_cluster(url: str) -> bool:
-    return url.startswith(routes.CLUSTER)
+    return url.startswith(address.CLUSTER)
 
 
 def async_client(queue: str) -> AsyncRedis:
@@ -76,9 +76,9 @@ def async_client(queue: str) -> AsyncRedis:
     It stays with the server that is the right one now. Raises RedisError.
     """
     url, options = _resolve(get_settings().url(queue)), {**OPTIONS, "socket_timeout": None}
-    if url.startswith(routes.ONE):
+    if url.startswith(address.ONE):
         return AsyncRedis.from_url(url, **options)
-    options |= routes.read_url(url).options
+    options |= address.read_url(url).options
     if options.pop("connection_class", None):
         options["connection_class"] = AsyncSSLConnection
     host, port = get_queue(queue).client.connection_pool.connection_kwargs["route"].find()
@@ -144,8 +144,8 @@ def _client(url: str) -> Redis:
 
 @cache
 def _client_of_master(url: str) -> Redis:
-    address = routes.read_url(url)
-    return routes.open_client(address, routes.MasterRoute(address, TIMEOUT), **OPTIONS, **RETRIES)
+    said = address.read_url(url)
+    return routes.open_client(said, routes.MasterRoute(said, TIMEOUT), **OPTIONS, **RETRIES)
 
 
 @cache
@@ -156,7 +156,7 @@ def _client_of_slot(url: str, slot: int) -> Redis:
 
 @cache
 def _cluster(url: str) -> routes.Cluster:
-    return routes.Cluster(routes.read_url(url), TIMEOUT)
+    return routes.Cluster(address.read_url(url), TIMEOUT)
 
 
 def _resolve(url: str) -> str:

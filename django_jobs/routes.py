@@ -4,16 +4,14 @@ A client goes to one server at a time. Where that is, is asked for at each conne
 that is not the right one any more counts as a connection that was lost.
 """
 
-import re
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
-from urllib.parse import SplitResult, urlsplit
 
 from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
-from redis.connection import Connection, SSLConnection, parse_url
+from redis.connection import Connection, SSLConnection
 from redis.crc import key_slot
 from redis.exceptions import (
     AskError,
@@ -28,28 +26,13 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry
 
+from django_jobs.address import Address, Host
+
 T = TypeVar("T")
-Host = tuple[str, int]
 Slots = list[tuple[int, int, Host]]  # first, last, whose they are
 
-ONE = ("redis://", "rediss://", "unix://")
-SENTINEL = ("redis+sentinel://", "rediss+sentinel://")
-CLUSTER = ("redis+cluster://", "rediss+cluster://")
+SILENT = 1.0  # seconds
 WAITS = (AskError, ClusterDownError, MasterDownError, ReadOnlyError, TryAgainError)
-
-
-class BadURL(ValueError):
-    """What is wrong with a URL, in a sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """What a URL says: whom to ask for the way, and how to talk to Redis."""
-
-    hosts: list[Host]
-    service: str  # whose master Sentinels are asked for
-    options: dict[str, Any]  # of a connection
-    asking: dict[str, Any]  # of a connection to `hosts`
 
 
 class Route(Protocol):
@@ -64,40 +47,8 @@ class Route(Protocol):
     def lose(self) -> None:
         """Ask anew next time."""
 
-
-def read_url(url: str) -> Address:
-    """Read the URL of Sentinels or of a cluster. Raises BadURL, ValueError, TypeError."""
-    parts = urlsplit(url)
-    user, at, places = parts.netloc.rpartition("@")
-    scheme, _, kind = parts.scheme.partition("+")
-    path = parts.path.removeprefix("/").split("/")
-    service = path.pop(0) if kind == "sentinel" else ""
-    if kind == "sentinel" and not service:
-        raise BadURL("it names no service, as in redis+sentinel://host:26379/mymaster/0.")
-    database = "/".join(path)
-    if parts.fragment or not re.fullmatch(r"\d*" if kind == "sentinel" else "0?", database):
-        raise BadURL(
-            "what stands last in it is not the number of a database (a cluster has only 0)."
-        )
-    plain = SplitResult(scheme, f"{user}{at}host", f"/{database}", parts.query, "")
-    options = parse_url(plain.geturl())
-    del options["host"]
-    own = {name: options.pop(name) for name in list(options) if name.startswith("sentinel_")}
-    asking = dict(options)
-    if kind == "sentinel":
-        asking = {k: v for k, v in options.items() if k.startswith(("ssl_", "connection_class"))}
-        asking |= {name.removeprefix("sentinel_"): value for name, value in own.items()}
-    for settings in (options, asking):
-        ConnectionPool(**settings).make_connection()  # builds it, does not connect
-    hosts = [_host(place, 26379 if kind == "sentinel" else 6379) for place in places.split(",")]
-    return Address(hosts, service, options, asking)
-
-
-def _host(place: str, port: int) -> Host:
-    parts = urlsplit(f"//{place}")
-    if not parts.hostname:
-        raise BadURL("a host is missing in it, as in redis+cluster://host:6379,other:6379.")
-    return parts.hostname, parts.port or port
+    def silent(self, host: Host) -> None:
+        """Ask anew next time: this one did not answer."""
 
 
 def open_client(address: Address, route: Route, **options: Any) -> Redis:
@@ -128,7 +79,10 @@ class RoutedConnection(Connection):
         base: Any = super()
         try:
             base.connect_check_health(*args, **options)
-        except (Disconnected, TimedOut):
+        except TimedOut:
+            self.route.silent((self.host, self.port))
+            raise
+        except Disconnected:
             self.route.lose()
             raise
 
@@ -163,6 +117,7 @@ class Guides:
 
     def __init__(self, address: Address, timeout: float) -> None:
         self._hosts = address.hosts
+        self._silent: dict[Host, float] = {}  # until when (monotonic)
         self._options = {
             **address.asking,
             "protocol": 2,
@@ -174,17 +129,25 @@ class Guides:
     def ask(self, read: Callable[[Redis], T]) -> T:
         """Return what one of them says. Raises RedisError."""
         error: Exception | None = None
-        for host, port in list(self._hosts):
+        for host, port in sorted(self._hosts, key=self.is_silent):
             client = Redis.from_pool(ConnectionPool(host=host, port=port, **self._options))
             try:
                 return read(client)
             except (RedisError, OSError) as raised:
                 error = raised
-                self.turn()
+                self.silent((host, port))
             finally:
                 client.close()
         names = ", ".join(f"{host}:{port}" for host, port in self._hosts)
         raise Disconnected(f"None of {names} shows the way to Redis: {error}")
+
+    def silent(self, host: Host) -> None:
+        """Leave one alone for a moment, so that not everybody waits for it."""
+        self._silent[host] = time.monotonic() + SILENT
+
+    def is_silent(self, host: Host) -> bool:
+        """Say whether it did not answer a moment ago."""
+        return time.monotonic() < self._silent.get(host, 0.0)
 
     def turn(self) -> None:
         """Ask another one first next time: this one may be cut off, and not know it."""
@@ -213,6 +176,10 @@ class MasterRoute:
         """Ask another Sentinel first next time."""
         self._guides.turn()
 
+    def silent(self, host: Host) -> None:
+        """Ask another Sentinel first next time."""
+        self._guides.turn()
+
     def _ask(self, sentinel: Redis) -> Host:
         found: Any = sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service)
         if not found:
@@ -237,7 +204,7 @@ class Cluster:
         self._slots = self._slots or self._guides.ask(self._ask)
         for first, last, host in self._slots:
             if first <= slot <= last:
-                return host
+                return self._answering(host)
         self.lose()
         raise Disconnected(f"No node of the cluster has slot {slot}.")
 
@@ -249,6 +216,17 @@ class Cluster:
         """Forget who has what."""
         self._slots = []
         self._guides.turn()
+
+    def silent(self, host: Host) -> None:
+        """Let no other queue wait for a node that one has just waited for in vain."""
+        self.lose()
+        self._guides.silent(host)
+
+    def _answering(self, host: Host) -> Host:
+        if self._guides.is_silent(host):
+            self.lose()
+            raise Disconnected(f"{host[0]}:{host[1]} did not answer a moment ago.")
+        return host
 
     def _ask(self, node: Redis) -> Slots:
         here = node.connection_pool.connection_kwargs["host"]
@@ -268,3 +246,4 @@ class SlotRoute:
         self.find = partial(cluster.find, slot)
         self.moved = partial(cluster.moved, slot)
         self.lose = cluster.lose
+        self.silent = cluster.silent

@@ -20,9 +20,10 @@ MODULES = sorted(
 
 # Each module imports only from rows above its own.
 LAYERS = [
-    {"exceptions", "signals", "keys", "backoff", "caught", "redact", "reload", "rhythm", "routes"},
+    {"address", "exceptions", "signals", "keys", "backoff", "caught", "redact", "reload", "rhythm"},
     {
         "away",
+        "routes",
         "version",
         "job",
         "handlers",

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from django_jobs.address import BadURL, read_url
 from django_jobs.claims import beat_call, claim_call, read_claim, report_call, sweep_call
 from django_jobs.connection import get_client
 from django_jobs.line import checked
 from django_jobs.lines import Lines
 from django_jobs.options import new_job
 from django_jobs.queue import Queue
-from django_jobs.routes import BadURL, read_url
 from tests.conftest import wait_until
 from tests.faults.proxy import Proxy
 from tests.faults.site import Server

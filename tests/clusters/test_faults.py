@@ -2,13 +2,16 @@
 
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from redis.exceptions import RedisError
 
+from django_jobs.claims import beat_call
 from django_jobs.exceptions import PushError
 from django_jobs.invariants import check
+from django_jobs.lines import Lines
 from django_jobs.monitor.counts import oldest_waits
 from django_jobs.routes import slot_of
 from tests.clusters.conftest import Work, account_of
@@ -119,3 +122,31 @@ def test_what_is_on_its_way_is_not_taken_for_absent(cluster: Cluster, ledger: Pa
     queue.push()
     assert queue.stats().active == 2
     assert check(queue) == []
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster that goes on when one of its masters is gone for good."""
+    cluster = Cluster(tmp_path / "cluster", replicas=False)
+    for server in cluster.servers:
+        server.client.config_set("cluster-require-full-coverage", "no")
+    yield cluster
+    cluster.end()
+
+
+def test_many_queues_do_not_wait_in_turn_for_one_node(alone: Cluster, ledger: Path) -> None:
+    node = alone.servers[0]
+    names = [f"q{n}" for n in range(60) if alone.owner(slot_of(f"jobs:{{q{n}}}")) is node][:10]
+    queues = list(account_of(alone.url, ledger, *names, "a").queues.values())
+    lines, beat = Lines(queues, socket_timeout=0.8), beat_call(queues, 5, ["w"])
+    assert lines.run([beat]) == [[]]
+    node.signal(signal.SIGSTOP)
+    for _ in range(3):  # first the lines are open, then they are not
+        began = time.monotonic()
+        lines.run([beat])
+        assert time.monotonic() - began < 5  # in turn it would be 8
+        silent = set(lines.troubles())
+    assert silent == {queue.client for queue in queues[:-1]}
+    node.signal(signal.SIGCONT)
+    wait_until(lambda: lines.run([beat]) == [[]], 20)
+    lines.close()
