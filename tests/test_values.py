@@ -149,7 +149,7 @@ def test_a_failure_fits_whatever_it_is_made_of() -> None:
 
 def claimed(attempt: int = 1) -> Claimed:
     number = str(attempt).encode()
-    more = [b"500", b"7", b"0", b"4", None]
+    more = [b"500", b"7", b"0", b"4", None, b"{}"]
     return Claimed("q", [1, b"test.broken", b"{}", b"x", b"1", number, None, b"id", *more], 9)
 
 
