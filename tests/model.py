@@ -591,6 +591,7 @@ class Model:
     def fail(self, id: str, reason: str) -> bool:
         if not self._withdraw(id):
             return False
+        self.jobs[id].token += 1
         self._bury(self.jobs[id])
         return True
 
