@@ -11,7 +11,7 @@ from multiprocessing.context import BaseContext
 from operator import attrgetter
 from typing import cast
 
-FREE, HELD, STARTED, SUCCEEDED, RETRY, FAILED = range(6)
+FREE, HELD, STARTED, SUCCEEDED, RETRY, FAILED, KEPT = range(7)
 
 ERROR_BYTES = 512
 _HEADER = struct.Struct("32sd")  # worker id, last turn of its main loop (monotonic)
@@ -114,7 +114,7 @@ class FlightTable:
         self._view[_HEADER.size + slot] = SUCCEEDED
 
     def end(self, slot: int, state: int, delay: float, error: str) -> None:
-        """Say that the run ended otherwise: RETRY or FAILED."""
+        """Say that the run ended otherwise: RETRY or FAILED, or KEPT for so long, with its result."""
         raw = error.encode()[:ERROR_BYTES]
         at = self._at[slot] + _JOB.size
         _OUTCOME.pack_into(self._view, at, delay, len(raw), raw)

@@ -3,7 +3,7 @@
 import json
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 from django_jobs import flight
 from django_jobs.claims import pairs
@@ -54,26 +54,8 @@ class Grave:
         self, queue: Queue, jobs: list[Flight], unknown: list[tuple[str, int]]
     ) -> list[tuple[Call, list[tuple[str, str]]]]:
         calls: list[tuple[Call, list[tuple[str, str]]]] = []
-
-        def add(states: tuple[int, ...], make: Callable[[list[Flight]], Call]) -> None:
-            if chosen := [job for job in jobs if job.state in states and job not in late]:
-                calls.append((make(chosen), []))
-
-        late = [job for job in jobs if self._timed_out(job)]
-        worker = self.worker
-        add((flight.SUCCEEDED,), lambda found: queue.settle_succeeded(worker, _proofs(found)))
-        add(
-            (flight.RETRY,),
-            lambda found: queue.settle_retry(
-                worker, [(job.id, job.token, job.delay, self._read(job)) for job in found]
-            ),
-        )
-        add(
-            (flight.FAILED,),
-            lambda found: queue.settle_failed(
-                worker, [(job.id, job.token, self._read(job)) for job in found]
-            ),
-        )
+        calls += [(call, []) for call in self._settles(queue, jobs)]
+        late, worker = [job for job in jobs if self._timed_out(job)], self.worker
         calls += [(self._settle_late(queue, job), []) for job in late]
         back = (flight.HELD, flight.STARTED) if self._released else (flight.HELD,)
         given = [job for job in jobs if job.state in back and job not in late]
@@ -86,6 +68,23 @@ class Grave:
             told = [(job.id, worker) for job in cut]
             calls.append((queue.recover(owned, self._why), told))
         return calls
+
+    def _settles(self, queue: Queue, jobs: list[Flight]) -> Iterator[Call]:
+        """Yield what records the runs that had ended."""
+        ended: dict[int, list[Flight]] = {}
+        for job in jobs:
+            ended.setdefault(job.state, []).append(job)
+        if found := ended.get(flight.SUCCEEDED):
+            yield queue.settle_succeeded(self.worker, _proofs(found))
+        if found := ended.get(flight.KEPT):
+            kept = [(job.id, job.token, job.delay, job.error.decode()) for job in found]
+            yield queue.settle_kept(self.worker, kept)
+        if found := ended.get(flight.RETRY):
+            again = [(job.id, job.token, job.delay, self._read(job)) for job in found]
+            yield queue.settle_retry(self.worker, again)
+        if found := ended.get(flight.FAILED):
+            failed = [(job.id, job.token, self._read(job)) for job in found]
+            yield queue.settle_failed(self.worker, failed)
 
     def _timed_out(self, job: Flight) -> bool:
         return job.state == flight.STARTED and 0 < job.deadline < self._died

@@ -157,7 +157,9 @@ class Holding:
     def _ended(self, claimed: Claimed, outcome: Outcome) -> None:
         if claimed.took:
             claimed.took = time.monotonic() - claimed.took
-        if outcome.kind in ("succeeded", "kept"):
+        if outcome.kind == "kept" and len(outcome.result.encode()) <= flight.ERROR_BYTES:
+            self.table.end(claimed.slot, flight.KEPT, outcome.delay, outcome.result)
+        elif outcome.kind in ("succeeded", "kept"):  # too long a result is lost with the worker
             self.table.succeed(claimed.slot)
         elif outcome.failure is not None:
             state = flight.RETRY if outcome.kind == "retry" else flight.FAILED

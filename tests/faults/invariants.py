@@ -15,10 +15,11 @@ end
 return {redis.call('LRANGE', root .. ':active', 0, -1), redis.call('ZRANGE', root .. ':priority', 0, -1),
   redis.call('HGETALL', root .. ':processing'), redis.call('ZRANGE', root .. ':failed', 0, -1),
   redis.call('ZRANGE', root .. ':scheduled', 0, -1), redis.call('ZRANGE', root .. ':limited', 0, -1),
+  redis.call('ZRANGE', root .. ':succeeded', 0, -1),
   redis.call('ZRANGE', root .. ':workers', 0, -1, 'WITHSCORES'),
   redis.call('HGET', root .. ':counts', 'cancelled') or '0', jobs}
 """
-PLACES = ("active", "active", "processing", "failed", "scheduled", "active")
+PLACES = ("active", "active", "processing", "failed", "scheduled", "active", "succeeded")
 
 
 def broken(queue: Queue) -> list[str]:

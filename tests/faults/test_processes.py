@@ -103,6 +103,20 @@ def test_a_killed_supervisor_takes_its_workers_along_and_loses_nothing(site: Sit
     site.account(again=held)
 
 
+def test_a_result_outlives_the_worker_that_could_not_record_it(site: Site) -> None:
+    tree = site.work()
+    (id,) = site.nap(0.5, result_ttl=60)
+    site.wait_began([id])
+    site.server.signal(signal.SIGSTOP)
+    site.wait_ran([id])
+    os.kill(tree.children()[0], signal.SIGKILL)
+    site.server.signal(signal.SIGCONT)
+    site.account()  # the run had ended: it is not done again
+    record = site.queue.job(id)
+    assert record is not None
+    assert (record.state, record.result) == ("succeeded", b"null")
+
+
 def runs_in(site: Site, pid: int) -> set[str]:
     """Return the jobs that ran to their end in one process."""
     return {event.id for event in lines(site.ledger) if event.pid == pid and event.what == "ran"}
