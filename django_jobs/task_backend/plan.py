@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from django_jobs.handlers import HandlerOptions
 from django_jobs.job import encode_payload
 from django_jobs.options import JobOptions, NewJob, encoded_job
 from django_jobs.queue import Queue
-from django_jobs.task_backend.options import TaskOptions
 from django_jobs.task_backend.wire import encode, new_task_id
 
 
@@ -42,29 +41,19 @@ class Plan:
 
 def job_options(task: Any) -> JobOptions:
     """Return what a task says itself of its pushes."""
-    options: JobOptions = {"priority": int(task.priority)} if task.priority else {}
+    options = _said(task, "delay", "timeout", "unique")
+    if task.priority:
+        options["priority"] = int(task.priority)
     if task.run_after is not None:
         options["run_at"] = task.run_after
-    if isinstance(task, TaskOptions):
-        if task.delay is not None:
-            options["delay"] = task.delay
-        if task.timeout is not None:
-            options["timeout"] = task.timeout
-        if task.unique is not None:
-            options["unique"] = task.unique
-    return options
+    return cast(JobOptions, options)
 
 
 def handler_options(task: Any) -> HandlerOptions:
     """Return what a task says itself of its runs."""
-    options: HandlerOptions = {}
-    if isinstance(task, TaskOptions):
-        if task.backoff is not None:
-            options["backoff"] = task.backoff
-        if task.retry_on is not None:
-            options["retry_on"] = task.retry_on
-        if task.timeout is not None:
-            options["timeout"] = task.timeout
-        if task.max_attempts is not None:
-            options["max_attempts"] = task.max_attempts
-    return options
+    return cast(HandlerOptions, _said(task, "backoff", "retry_on", "timeout", "max_attempts"))
+
+
+def _said(task: Any, *names: str) -> dict[str, Any]:
+    """Return those of the options that a task has; Django's own tasks have none."""
+    return {name: value for name in names if (value := getattr(task, name, None)) is not None}
