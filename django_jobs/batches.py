@@ -77,10 +77,14 @@ class _Entry:
     """One job of a batch, as it was given."""
 
     def __init__(self, entry: Entry, queue: str | None, refused: set[str], *, check: bool) -> None:
-        handler, payload, options = (
-            (*entry, None, None)[:3] if isinstance(entry, tuple) else (entry, None, None)
-        )
-        self.payload, self.options = payload, cast(JobOptions, options or {})
+        handler, *more = entry if isinstance(entry, tuple) and entry else (entry,)
+        if len(more) > 2:
+            raise OptionError(
+                f"{entry!r} is no job of a batch: give a handler, (handler, payload), or"
+                " (handler, payload, options)."
+            )
+        self.payload = more[0] if more else None
+        self.options = cast(JobOptions, more[1] if len(more) == 2 else {})
         where: PushOptions = {"check": check}
         if queue is not None:
             where["queue"] = queue
