@@ -9,7 +9,7 @@ from django.db import transaction
 from redis import Redis
 
 from django_jobs import apush_batch, get_batch, get_queue, push_batch
-from django_jobs.exceptions import OptionError, PayloadError, PushError, UnknownHandler
+from django_jobs.exceptions import JobsError, OptionError, PayloadError, PushError, UnknownHandler
 from django_jobs.handlers import Handler
 from django_jobs.invariants import check
 from django_jobs.job import Claimed
@@ -128,6 +128,33 @@ def test_a_kept_job_and_one_that_expired_have_ended(default: Queue, client: Redi
     assert found is not None
     assert (found.succeeded, found.failed, found.done) == (1, 1, True)
     assert handlers(take(default)) == ["test.quick"]
+
+
+def test_what_follows_waits_as_it_was_pushed(default: Queue) -> None:
+    default.push({}, "test.nap")
+    push_batch(
+        [],
+        on_complete=("test.add", [1], {"priority": 5}),
+        on_success=("test.quick", {}, {"limit_key": "k", "limit": 1}),
+    )
+    assert check(default) == []
+    first, *others = take(default)
+    assert first.handler == "test.add"
+    assert sorted(handlers(others)) == ["test.nap", "test.quick"]
+    assert default.client.hlen("jobs:default:keyed") == 1
+    assert check(default) == []
+
+
+@pytest.mark.parametrize("key", ["batch:{}", "batch:{}:jobs"])
+def test_a_batch_of_a_wrong_type_stops_no_other(default: Queue, key: str) -> None:
+    broken, other = push(1), push(1)
+    wrong = f"jobs:default:{key.format(broken)}"
+    default.client.delete(wrong)
+    default.client.set(wrong, "x")
+    succeed(default, *take(default))
+    found = get_batch(other)
+    assert found is not None
+    assert found.done
 
 
 def test_an_empty_batch_is_done_at_once(default: Queue) -> None:
@@ -252,6 +279,10 @@ def test_bad_jobs_are_refused_and_nothing_is_pushed(client: Redis) -> None:
         push_batch([NAP, "no.such"])
     with pytest.raises(PayloadError, match=r"test\.nap"):
         push_batch([NAP, ("test.nap", object())])
+    with pytest.raises(OptionError, match=r"'test\.nap', 1, {}, 2\) is no job of a batch"):
+        push_batch([("test.nap", 1, {}, 2)])  # type: ignore[list-item]
+    with pytest.raises(JobsError, match=r"takes a handler or its name, not \(\)"):
+        push_batch([()])  # type: ignore[list-item]
     with pytest.raises(OptionError, match=r"test\.nap.*unique"):
         push_batch([("test.nap", {}, {"unique": "k"})])
     with pytest.raises(OptionError, match=r"test\.quick.*follows a batch takes no delay"):

@@ -368,6 +368,13 @@ def test_a_list_of_a_wrong_type_stops_its_own_key_and_says_so(queue: Queue, clie
     assert queue.stats().active == 1, "a push that was refused left nothing"
 
 
+def test_a_limit_that_nobody_understands_is_none(queue: Queue, client: Redis) -> None:
+    queue.push()
+    client.hset("jobs:email:meta", "limits", "rate=5/w burst=1 nonsense")
+    register(queue, "w1")
+    assert len(claim(queue)) == 1
+
+
 def test_waiting_jobs_with_a_key_are_seen(queue: Queue) -> None:
     plain = queue.push()
     keyed = push_keyed(queue, "k", 3)

@@ -1,4 +1,4 @@
--- Prelude of claim, 1: whether it may be made.
+-- Prelude of claim: whether it may be made.
 
 -- What is wrong with a queue's indexes, or nil; the size of each goes into `sizes`.
 local function wrong_type(root, sizes, verb, ...)

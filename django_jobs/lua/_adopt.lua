@@ -1,4 +1,4 @@
--- Prelude of claim, 3b: what other programs push straight into the list, in an envelope:
+-- Prelude of claim: what other programs push straight into the list, in an envelope:
 -- {"ID": "...", "Data": "<base64 of the payload>"}
 
 local function decode_base64(text)

@@ -1,4 +1,4 @@
--- Prelude of claim, 8: what a claim leaves behind.
+-- Prelude of claim: what a claim leaves behind.
 
 -- How long one worker may sleep before it looks for what falls due; -1 for the others. That is a
 -- schedule, at `at`, and, unless the queue is paused and `own` nil, a job, or the next turn of its rate.

@@ -1,4 +1,4 @@
--- Prelude 5: batches. `batch:<id>` counts its jobs by how they stand: waiting, succeeded, failed,
+-- Prelude: batches. `batch:<id>` counts its jobs by how they stand: waiting, succeeded, failed,
 -- cancelled; it has its `total` when it is sealed. `batch:<id>:jobs` says it of each. What is to follow
 -- stands beside it, as the hash of a job, and becomes that job once.
 local CALLBACKS = {'on_complete', 'on_success', 'on_failure'}
@@ -14,7 +14,7 @@ local function follow(root, batch, name, counts, now)
   local text = '{"batch":"%s","total":%d,"succeeded":%d,"failed":%d,"cancelled":%d,"payload":'
   local own = redis.call('HGET', job_key(root, id), 'payload') or 'null'
   redis.call('HSET', job_key(root, id), 'enqueued_at', now, 'payload', string.format(text, batch, unpack(counts)) .. own .. '}')
-  place_last(root, id, 0)
+  place_behind(root, id)
   hint(root)
 end
 
@@ -35,8 +35,8 @@ end
 -- A job of a batch stands so now; what it said twice counts once.
 local function mark(root, batch, id, state, now)
   local key = batch and batch_key(root, batch)
-  local before = key and redis.call('HGET', key .. ':jobs', id)
-  if not before or before == state then return end
+  local before = key and redis.pcall('HGET', key .. ':jobs', id)
+  if type(before) ~= 'string' or before == state or redis.call('TYPE', key).ok ~= 'hash' then return end
   redis.call('HSET', key .. ':jobs', id, state)
   redis.call('HINCRBY', key, before, -1)
   redis.call('HINCRBY', key, state, 1)

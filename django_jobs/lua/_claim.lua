@@ -1,4 +1,4 @@
--- Prelude of claim, 3: what stands behind an id.
+-- Prelude of claim: what stands behind an id.
 
 -- The job behind an id, or nil: garbage is what is no id of ours, or has no hash of a job. What
 -- few jobs have is read if `more` says that there is any of it.

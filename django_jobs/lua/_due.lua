@@ -1,4 +1,4 @@
--- Prelude of claim, 9: schedules.
+-- Prelude of claim: schedules.
 local NAMED = 10
 
 -- Names schedules that are due: queue index, name, due, missed, cron, every, timezone. `first` is

@@ -1,4 +1,4 @@
--- Prelude 6: what is kept of a job's attempts.
+-- Prelude: what is kept of a job's attempts.
 
 -- Keeps the first and the newest `keep - 1` of a kind of record; the oldest between go.
 local function trim(key, kind, keep)

@@ -1,4 +1,4 @@
--- Prelude of sweep, 2: what may be forgotten.
+-- Prelude of sweep: what may be forgotten.
 
 -- A job that lost its hash, or was taken out of processing by hand, still counts for its key.
 local function free_keys(root)

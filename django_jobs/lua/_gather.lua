@@ -1,4 +1,4 @@
--- Prelude of push, 1: batches are gathered.
+-- Prelude of push: batches are gathered.
 
 local function open_batch(root, batch, now)
   redis.call('HSETNX', batch_key(root, batch), 'created_at', now)

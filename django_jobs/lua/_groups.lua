@@ -1,4 +1,4 @@
--- Prelude 8: the failed, and their groups: one ZSET for each handler and exception class.
+-- Prelude: the failed, and their groups: one ZSET for each handler and exception class.
 
 -- Garbage is in group `?`; what would be the 1,001st group is in `other`.
 local function group_of(root, id, exception)

@@ -1,4 +1,4 @@
--- Prelude 3: what workers hold.
+-- Prelude: what workers hold.
 
 -- Takes jobs out of processing; what they leave is room for others.
 local function vacate(root, ids)

@@ -1,4 +1,4 @@
--- Prelude of push, 2: a unique key.
+-- Prelude of push: a unique key.
 
 -- Another job stands for this one: its id leads there, and its payload and due time may go there.
 local function join(root, id, other, state, replace, payload, due, now)

@@ -1,4 +1,4 @@
--- Prelude 1: names, the clock, hints.
+-- Prelude: names, the clock, hints.
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,4 +1,4 @@
--- Prelude 2: limits. Those of a queue are in `meta`, like "concurrency=20 rate=50/s burst=5". Jobs with
+-- Prelude: limits. Those of a queue are in `meta`, like "concurrency=20 rate=50/s burst=5". Jobs with
 -- a limit key wait in a list of that key, `key:<hash of it>`; `ring` has the keys with work and room, by
 -- turn; `limited` has every such job that waits, `keyed` each that runs.
 
@@ -6,7 +6,7 @@ local UNITS = {s = 1000, m = 60000, h = 3600000, d = 86400000}
 
 local function interval_of(limits)
   local rate, unit = (limits or ''):match('rate=(%d+)/(%a)')
-  return rate and UNITS[unit] / rate
+  return UNITS[unit] and UNITS[unit] / rate
 end
 
 local function key_list(root, key) return root .. ':key:' .. key end

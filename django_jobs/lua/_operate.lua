@@ -1,4 +1,4 @@
--- Prelude 10: what operators do to jobs that are not running.
+-- Prelude: what operators do to jobs that are not running.
 
 -- Takes an active or scheduled job out of where it waits; false if it is in another state. An id
 -- in the list stays there (LREM would scan it), marked `listed`, and is dropped when claim comes to it.

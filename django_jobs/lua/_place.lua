@@ -1,10 +1,16 @@
--- Prelude 4: where a job waits. `active` is taken from the right, `priority` from the lowest score.
+-- Prelude: where a job waits. `active` is taken from the right, `priority` from the lowest score.
 local function place_last(root, id, priority, limit_key, limit)
   if limit_key then return wait_by_key(root, id, 'LPUSH', limit_key, limit) end
   if priority == 0 then return redis.call('LPUSH', root .. ':active', id) end
   local score = redis.call('INCR', root .. ':queue') - priority * 2 ^ 44
   redis.call('ZADD', root .. ':priority', score, id) -- may fail: before the hash is begun
   redis.call('HSET', job_key(root, id), 'score', string.format('%.0f', score))
+end
+
+-- The same for a job whose hash says how.
+local function place_behind(root, id)
+  local job = redis.call('HMGET', job_key(root, id), 'priority', 'limit_key', 'limit')
+  place_last(root, id, tonumber(job[1]) or 0, job[2], job[3])
 end
 
 -- Back to where it was taken from. `score` as it was read, or false.

@@ -1,4 +1,4 @@
--- Prelude of push, 3: one job.
+-- Prelude of push: one job.
 
 -- `options` as push reads them; `fields` of the hash begin with handler and payload.
 local function push_new(root, id, options, unique, fields, now)

@@ -1,4 +1,4 @@
--- Prelude 9: how a job that was processing waits again.
+-- Prelude: how a job that was processing waits again.
 
 -- Behind the others at once, or scheduled `delay` ms ahead.
 local function wait_again(root, id, delay, now)
@@ -10,8 +10,7 @@ local function wait_again(root, id, delay, now)
     return schedule(root, id, now + delay, now)
   end
   redis.call('HDEL', key, 'state')
-  local job = redis.call('HMGET', key, 'priority', 'limit_key', 'limit')
-  place_last(root, id, tonumber(job[1]) or 0, job[2], job[3])
+  place_behind(root, id)
   hint(root)
 end
 

@@ -1,4 +1,4 @@
--- Prelude of claim, 5: what a queue's limits leave of a worker's room. `paid_until` in `meta` is the
+-- Prelude of claim: what a queue's limits leave of a worker's room. `paid_until` in `meta` is the
 -- moment up to which the rate is used up: each job moves it on by its share of the time (ITU-T I.371).
 
 -- Without limits it is the worker's own room; `open` is how many jobs more may begin.

@@ -1,4 +1,4 @@
--- Prelude of claim, 4: whether a job begins, and how.
+-- Prelude of claim: whether a job begins, and how.
 
 -- A job that was to begin by now and never did.
 local function expired(job, now)

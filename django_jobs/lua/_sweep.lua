@@ -1,4 +1,4 @@
--- Prelude of sweep, 1: who is dead, and what they hold.
+-- Prelude of sweep: who is dead, and what they hold.
 
 -- Is every index of the type it must be? One that is not stops its own queue and no other.
 local function sound(root)

@@ -1,4 +1,4 @@
--- Prelude of claim, 7: taking jobs out of the places where they wait.
+-- Prelude of claim: taking jobs out of the places where they wait.
 
 -- Takes from one place until there is no room; returns false when the place is empty. Looks
 -- further at each turn, so that many cancelled ids in front of a job do not hide it.

@@ -1,4 +1,4 @@
--- Prelude of claim, 6: jobs with a limit key.
+-- Prelude of claim: jobs with a limit key.
 
 -- Takes from the keys, one job at each turn, until there is no room. An id in a key's list that is
 -- not among the `limited` was taken out of there.

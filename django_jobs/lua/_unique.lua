@@ -1,4 +1,4 @@
--- Prelude 7: one job of a kind at a time. `unique:<hash of the key>` holds the id of the job that
+-- Prelude: one job of a kind at a time. `unique:<hash of the key>` holds the id of the job that
 -- stands; its hash has the key as `unique`, or as `unique_start` if it is free when the job begins.
 local function lock_key(root, unique) return root .. ':unique:' .. redis.sha1hex(unique) end
 

@@ -1,4 +1,4 @@
--- Prelude of claim, 2: the places where claimable jobs wait.
+-- Prelude of claim: the places where claimable jobs wait.
 local PLACES = {'before', 'list', 'keys', 'behind'}
 
 local INDEX_OF = {before = 'priority', list = 'active', keys = 'ring', behind = 'priority'}
