@@ -1,6 +1,8 @@
 """Enqueuing: what is said of a task, what it becomes in Redis, and what is refused."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from datetime import datetime, timedelta
 from typing import Any
@@ -281,3 +283,27 @@ def test_results_stay_readable_when_settings_change() -> None:
         read = backend.get_result(result.id)
         assert (read.backend, read.task.priority, read.args) == ("off", 5, [1])
         assert backend.get_result(other.id).task == other.task
+
+
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+sys.modules["django.tasks"] = sys.modules["django_tasks"] = None  # there are none
+import django
+from django.conf import settings
+apps = [f"django.contrib.{name}" for name in ("admin", "auth", "contenttypes", "messages", "sessions")]
+settings.configure(INSTALLED_APPS=[*apps, "django_jobs", "django_jobs.outbox"])
+django.setup()
+import django_jobs
+for module in pkgutil.walk_packages(django_jobs.__path__, "django_jobs."):
+    if not module.name.startswith("django_jobs.task_backend"):
+        importlib.import_module(module.name)
+        print(module.name)
+"""
+
+
+def test_nothing_but_the_backend_needs_tasks() -> None:
+    """As on Django 5.2 without django-tasks."""
+    words = [sys.executable, "-c", IMPORT_ALL]
+    ran = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "django_jobs.outbox.relay" in ran.stdout
