@@ -591,7 +591,6 @@ class Model:
     def fail(self, id: str, reason: str) -> bool:
         if not self._withdraw(id):
             return False
-        self.jobs[id].token += 1
         self._bury(self.jobs[id])
         return True
 

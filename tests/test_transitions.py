@@ -254,15 +254,6 @@ def test_a_dead_workers_job_goes_back_that_its_table_knows_by_an_older_token(que
     assert (queue.stats().active, queue.stats().processing) == (1, 0)
 
 
-def test_fail_keeps_why_the_last_run_failed(queue: Queue) -> None:
-    claimed = held(queue)
-    run(queue.client, queue.settle_retry("w1", [(claimed.id, 1, 3600.0, WHY)]))
-    assert queue.fail(claimed.id, "enough")
-    record = queue.job(claimed.id)
-    assert record is not None
-    assert [error.message for error in record.errors] == ["no", "enough"]
-
-
 def test_held_tells_what_stands_and_stops_a_late_claim(queue: Queue, client: Redis) -> None:
     lost, known = queue.push(), queue.push()
     register(queue, "w1")
@@ -760,10 +751,9 @@ def test_operators_write_this(queue: Queue, client: Redis) -> None:
     assert found.pop("groups") == {b"h Stopped": b"1"}
     assert found.pop("counts") == {b"cancelled": b"1"}
     job = found.pop(f"job:{id}")
-    assert job.pop(b"error:1").endswith(b'"Stopped", "message": "wrong", "worker": "operator"}')
+    assert job.pop(b"error:0").endswith(b'"Stopped", "message": "wrong", "worker": "operator"}')
     assert job == {
         b"state": b"failed",
-        b"token": b"1",
         b"listed": b"1",
         b"more": b"1",
         b"failed_at": "NOW",
@@ -773,7 +763,7 @@ def test_operators_write_this(queue: Queue, client: Redis) -> None:
     assert found == {}
     assert queue.retry(id)
     found = changes(client, before)
-    assert set(found.pop(f"job:{id}")) == {b"error:1", b"token", b"due_at", b"more"}
+    assert set(found.pop(f"job:{id}")) == {b"error:0", b"due_at", b"more"}
     assert found == {"counts": {b"cancelled": b"0"}, "wake": [b"1"]}
     assert queue.cancel(id)
     assert client.hgetall(f"jobs:email:job:{id}") == {b"state": b"cancelled"}
