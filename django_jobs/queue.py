@@ -2,8 +2,8 @@
 
     scheduled -> active -> processing -> succeeded | scheduled (retry) | failed
 
-Here is what users and operators do; it talks to Redis at once. The worker's side of the
-same machine is in `settle`, and schedules in `scheduling`.
+Here is what users do; it talks to Redis at once. The worker's side of the same machine is
+in `settle`, the operators' in `operating`, and schedules are in `scheduling`.
 """
 
 import json
@@ -15,14 +15,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from django_jobs import keys
-from django_jobs.exceptions import Empty, LeaseLost, PushError, UniqueHeld
+from django_jobs.exceptions import Empty, LeaseLost, PushError
 from django_jobs.failure import Failure
-from django_jobs.job import MAX_ATTEMPTS, Claimed, Job, encode_payload
-from django_jobs.limits import Limits
+from django_jobs.job import MAX_ATTEMPTS, Claimed, Job
 from django_jobs.line import run, run_many
+from django_jobs.operating import Operating
 from django_jobs.options import JobOptions, NewJob, new_job
 from django_jobs.record import JobRecord, Stats
-from django_jobs.scheduling import Scheduling
 from django_jobs.scripts import Call
 from django_jobs.solo import Solo
 
@@ -39,7 +38,7 @@ def run_in_rounds(client: Redis, calls: Sequence[Call]) -> list[Any]:
     return [reply for some in rounds for reply in run_many(client, some)]
 
 
-class Queue(Scheduling):
+class Queue(Operating):
     """A queue by its name, on one Redis.
 
     `lease` is in seconds, `max_payload` in bytes; `announce` gets the name of a new queue.
@@ -159,24 +158,6 @@ class Queue(Scheduling):
         """Return how many jobs are in each state."""
         return Stats.of(run(self.client, self._call("stats")))
 
-    def job(self, id: str) -> JobRecord | None:
-        """Return a job as it stands now; None if it succeeded or was removed.
-
-        The id of a push that found another job of its unique key leads to that one.
-        """
-        fields, worker, due, real = run(self.client, self._call("job", id))
-        found = dict(zip(fields[::2], fields[1::2], strict=True))
-        if not found or found.get(b"state") == b"cancelled":
-            return None
-        return JobRecord.from_hash(
-            real.decode("utf-8", "replace"),
-            self.name,
-            found,
-            worker=worker.decode("utf-8", "replace"),
-            due=float(due) if due else None,
-            look=self.job,
-        )
-
     def failed(self) -> Iterator[JobRecord]:
         """Yield the failed jobs, newest first; never loads them all."""
         redis: Any = self.client
@@ -190,87 +171,6 @@ class Queue(Scheduling):
             seen = (seen if float(top) == last else []) + [id for id, at in page if at == last]
             top, skip = repr(last), redis.zmscore(key, seen).count(last)  # without what left since
 
-    # For operators. From another state nothing changes: False.
-
-    def retry(self, id: str) -> bool:
-        """Move a job from failed to active; its attempts begin anew.
-
-        Raises UniqueHeld if another job of its unique key waits or runs.
-        """
-        return self._revive("retry", id, 0)
-
-    def edit(self, id: str, payload: Any) -> bool:
-        """Give a failed job another payload, and move it to active; what it had is kept.
-
-        Raises PayloadError and PayloadTooLarge as push does, and UniqueHeld as retry.
-        """
-        record = self.job(id)
-        if record is None:
-            return False
-        text = encode_payload(
-            payload, handler=record.handler, queue=self.name, limit=self.max_payload
-        )
-        return self._revive("edit", id, record.payload, text)
-
-    def fail(self, id: str, reason: str) -> bool:
-        """Move a job from active or scheduled to failed: stop retrying."""
-        failure = Failure("Stopped", reason, "operator")
-        return self._did("fail", id, failure.exception, failure.error)
-
-    def discard(self, id: str) -> bool:
-        """Delete a failed job."""
-        return self._did("discard", id)
-
-    def cancel(self, id: str) -> bool:
-        """Delete an active or scheduled job, so that it never runs."""
-        return self._did("cancel", id)
-
-    def stop(self, id: str) -> bool:
-        """Ask the worker that runs a job to stop it; it is not tried again.
-
-        Within a beat (3 s) `job.cancelled` says so to the handler; 5 s later JobStopped is
-        raised in it, and when that does not end it, its process is killed.
-        """
-        return self._did("stop", id)
-
-    def empty(self, limit: int = 1000) -> tuple[int, int]:
-        """Delete up to `limit` active jobs, those first that would be claimed next.
-
-        Returns how many were deleted, and how many ids were looked at (0: it is empty).
-        """
-        deleted, seen = run(self.client, self._call("empty", min(limit, 1000)))
-        return int(deleted), int(seen)
-
-    def order(self, worker: str, what: str) -> bool:
-        """Tell a worker's supervisor to go `quiet` or to `stop`; it hears it at its next beat."""
-        return self._did("order", worker, what)
-
-    def limit(self, limits: Limits) -> bool:
-        """Limit this queue, over all workers, whatever the settings say; no limits are none."""
-        return self._did("limit", str(limits))
-
-    def limit_as_set(self) -> bool:
-        """Take `limit` back: what the settings say counts again."""
-        return self._did("limit", "settings")
-
-    def limits(self) -> Limits:
-        """Return the limits in force."""
-        redis: Any = self.client
-        found = redis.hget(f"{self.root}:meta", "limits") or b""
-        return Limits.read(found.decode("utf-8", "replace"))
-
-    def pause(self) -> bool:
-        """Let workers claim nothing more from this queue; what runs goes on."""
-        return self._did("pause")
-
-    def resume(self) -> bool:
-        """Let workers claim from this queue again."""
-        return self._did("resume")
-
-    def promote(self, limit: int = 1000) -> int:
-        """Move what is due from scheduled to active; claim does the same by itself."""
-        return int(run(self.client, self._call("promote", limit)))
-
     def progress_function(self, worker: str) -> Callable[[Job, float, str], None]:
         """Return what `Job.progress` calls for a job that this worker holds.
 
@@ -283,15 +183,6 @@ class Queue(Scheduling):
                 run(self.client, self._call("progress", worker, job.id, job.token, said))
 
         return progress
-
-    def _revive(self, script: str, id: str, *args: str | bytes | int) -> bool:
-        answer = run(self.client, self._call(script, id, *args))
-        if isinstance(answer, bytes):
-            raise UniqueHeld(
-                f"Job {id} of queue {self.name!r} stays among the failed: job {answer.decode()}"
-                " of the same unique key waits or runs. Cancel that one first, or discard this."
-            )
-        return bool(answer == 1)
 
     def _settle_error(self, worker: str, claimed: Claimed, error: BaseException) -> Call:
         why = Failure.of(error, worker)

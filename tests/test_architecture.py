@@ -39,6 +39,7 @@ LAYERS = [
     {"claims", "lines"},
     {"solo", "settle"},
     {"scheduling"},
+    {"operating"},
     {"queue"},
     {"scanning"},
     {"monitor", "invariants"},
